@@ -66,7 +66,7 @@ func (c *checker) constant(value ast.Expr, sentinel bool) bool {
 	case *ast.UnaryExpr:
 		return v.Op != token.AND || sentinel
 	case *ast.CompositeLit:
-		name := c.foreign(v.Type)
+		name := c.qualified(v.Type)
 		return !strings.HasPrefix(name, "sync.") && !strings.HasPrefix(name, "atomic.")
 	case *ast.CallExpr:
 		fun := v.Fun
@@ -79,15 +79,15 @@ func (c *checker) constant(value ast.Expr, sentinel bool) bool {
 		if id, ok := fun.(*ast.Ident); ok { // a function or a type of this package, or a builtin
 			return id.Name != "make" && id.Name != "new"
 		}
-		name := c.foreign(fun)
-		_, function, qualified := strings.Cut(name, ".")
-		return sentinel || !qualified || slices.Contains(stateless(), name) || strings.HasPrefix(function, "Must")
+		name := c.qualified(fun)
+		_, function, other := strings.Cut(name, ".")
+		return sentinel || !other || slices.Contains(stateless(), name) || strings.HasPrefix(function, "Must")
 	}
 	return true
 }
 
-// foreign returns a name of another package as package.Name, else "".
-func (c *checker) foreign(e ast.Expr) string {
+// qualified returns a name of another package as package.Name, else "".
+func (c *checker) qualified(e ast.Expr) string {
 	if s, ok := e.(*ast.SelectorExpr); ok {
 		if x, ok := s.X.(*ast.Ident); ok {
 			if pkg, ok := c.info.Uses[x].(*types.PkgName); ok {
@@ -195,7 +195,7 @@ func (c *checker) overwrites(fun ast.Expr) bool {
 		_, builtin := c.info.Uses[id].(*types.Builtin)
 		return builtin && slices.Contains([]string{"delete", "clear", "copy"}, id.Name)
 	}
-	name := c.foreign(fun)
+	name := c.qualified(fun)
 	return strings.HasPrefix(name, "sort.S") || strings.HasPrefix(name, "slices.Sort") || name == "slices.Reverse" ||
 		name == "maps.Copy" || name == "maps.DeleteFunc"
 }
