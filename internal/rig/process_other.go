@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package rig
+
+import "syscall"
+
+// dieWithParent does nothing here: a rig that is killed with SIGKILL leaves its processes behind.
+func dieWithParent(*syscall.SysProcAttr) {}
