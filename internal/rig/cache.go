@@ -110,6 +110,10 @@ func Build(ctx context.Context, opts *BuildOptions) (*Binaries, error) {
 		return nil, err
 	}
 	defer unlock()
+	abandoned, _ := filepath.Glob(filepath.Join(root, "build-*"))
+	for _, dir := range abandoned {
+		_ = os.RemoveAll(dir)
+	}
 	for _, r := range recipes() {
 		if r.optional && !opts.Helm {
 			continue

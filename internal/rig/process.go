@@ -28,7 +28,7 @@ func newLauncher() *launcher {
 
 func (l *launcher) close() { close(l.work) }
 
-// A process is a child in a process group of its own.
+// A process is a child in a process group of its own, so that an interrupt typed at a terminal does not reach it.
 type process struct {
 	name string
 	log  string
@@ -65,15 +65,13 @@ func (l *launcher) start(path, dir, logDir string, args ...string) (*process, er
 }
 
 func (p *process) signal(s syscall.Signal) error {
-	select {
-	case <-p.done:
-		return fmt.Errorf("%s: %w", p.name, os.ErrProcessDone)
-	default:
-		return syscall.Kill(-p.cmd.Process.Pid, s)
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
 	}
+	return nil
 }
 
-// kill ends the process and its group, and waits for the end. What it was doing is of no value to anybody.
+// kill ends the process, which has no children, and waits for the end. What it was doing is of no value to anybody.
 func (p *process) kill() {
 	_ = p.signal(syscall.SIGKILL)
 	<-p.done

@@ -75,7 +75,8 @@ func failing() ([][]byte, error) {
 		{"pod-fail-registry", []rule{absent(failKey), present(invalidKey)}, "Failed", "Error: ImagePullBackOff"},
 		{"pod-fail-image", []rule{in(failKey, "ImagePullBackOff")}, "Failed", "Error: ImagePullBackOff"},
 		{"pod-fail-config", []rule{in(failKey, "CreateContainerConfigError")}, "Failed", "Error: configuration refers to what does not exist"},
-		{"pod-fail-crash", []rule{in(failKey, "CrashLoopBackOff", "OOMKilled", "Error")}, "BackOff", "Back-off restarting failed container"},
+		{"pod-fail-crash", []rule{in(failKey, "CrashLoopBackOff", "OOMKilled")}, "BackOff", "Back-off restarting failed container"},
+		{"pod-fail-exit", []rule{in(failKey, "Error")}, "Failed", "Error: exit code 1"},
 		{"pod-fail-unready", []rule{in(failKey, "Unready")}, "Unhealthy", "Readiness probe failed: connection refused"},
 	} {
 		data, err := yaml.Marshal(map[string]any{
