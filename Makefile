@@ -13,7 +13,7 @@ SEED        := $(or $(SEED),$(shell date +%s))
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Runs a command with real control planes: APPSPAN_RIG_KUBECONFIG names a kubeconfig with the contexts rig-1, rig-2, …
-RIG = $(GO) -C internal/rig run ./cmd/rig exec -clusters $(CLUSTERS) -C ../.. --
+RIG = $(GO) -C internal/rig run ./cmd/rig exec -clusters $(CLUSTERS) $(RIGFLAGS) -C ../.. --
 
 # Packages of the main module whose tests meet a pattern: so that only these are built for it.
 packages = $(sort $(dir $(shell git grep -lE '$(1)' -- '*_test.go' ':!internal/rig' ':!internal/lint')))
@@ -61,6 +61,7 @@ soak-run:
 
 .PHONY: bench
 bench: CLUSTERS = 1
+bench: RIGFLAGS = -with helm
 bench: ## compare with peers on a real control plane; prints medians, spreads and ratios
 	$(RIG) $(GO) run ./internal/bench
 
