@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +35,7 @@ Flags of up and exec:
   -controller-flag f   for kube-controller-manager, may be repeated
 
 The command gets
-  APPSPAN_RIG_KUBECONFIG   a kubeconfig with the contexts rig-1 to rig-n
+  APPSPAN_RIG_KUBECONFIG   a kubeconfig with the contexts rig-1 to rig-n; KUBECONFIG is the same
   APPSPAN_RIG_BIN          the directory with kubectl and the others; it is first in PATH
   APPSPAN_RIG_PIDS         rig-1/kube-apiserver=123,...: to pause one with SIGSTOP and SIGCONT
 `
@@ -120,8 +121,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 			<-ctx.Done()
 			return nil
 		}
-		var err error
-		code, err = execute(ctx, command, *dir, environment(bin, kubeconfig, all))
+		err := announce(bin, kubeconfig, all)
+		if err == nil {
+			code, err = execute(ctx, command, *dir)
+		}
 		return err
 	})
 	for _, c := range all {
@@ -146,32 +149,26 @@ func withKubeconfig(all []*rig.ControlPlane, f func(path string) error) error {
 	return f(path)
 }
 
-func environment(bin *rig.Binaries, kubeconfig string, all []*rig.ControlPlane) []string {
+// announce puts what the command needs to know into the environment, which it inherits.
+func announce(bin *rig.Binaries, kubeconfig string, all []*rig.ControlPlane) error {
 	var pids []string
 	for _, c := range all {
 		for name, pid := range c.PIDs() {
 			pids = append(pids, fmt.Sprintf("%s/%s=%d", c.Context(), name, pid))
 		}
 	}
-	return append(os.Environ(),
-		"APPSPAN_RIG_KUBECONFIG="+kubeconfig, "KUBECONFIG="+kubeconfig,
-		"APPSPAN_RIG_BIN="+bin.Dir, "APPSPAN_RIG_PIDS="+strings.Join(pids, ","),
-		"PATH="+bin.Dir+string(os.PathListSeparator)+os.Getenv("PATH"),
+	slices.Sort(pids)
+	return errors.Join(
+		os.Setenv("APPSPAN_RIG_KUBECONFIG", kubeconfig), os.Setenv("KUBECONFIG", kubeconfig),
+		os.Setenv("APPSPAN_RIG_BIN", bin.Dir), os.Setenv("APPSPAN_RIG_PIDS", strings.Join(pids, ",")),
+		os.Setenv("PATH", bin.Dir+string(os.PathListSeparator)+os.Getenv("PATH")),
 	)
 }
 
 // execute runs the command and returns its exit code. When ctx ends, the command is asked to end, and ended a while later.
-func execute(ctx context.Context, command []string, dir string, env []string) (int, error) {
-	path := command[0]
-	if !strings.ContainsRune(path, filepath.Separator) {
-		for _, e := range env { // our own PATH does not have kubectl yet, the command's does
-			if v, ok := strings.CutPrefix(e, "PATH="); ok {
-				_ = os.Setenv("PATH", v)
-			}
-		}
-	}
-	cmd := exec.CommandContext(ctx, path, command[1:]...)
-	cmd.Dir, cmd.Env = dir, env
+func execute(ctx context.Context, command []string, dir string) (int, error) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -182,5 +179,5 @@ func execute(ctx context.Context, command []string, dir string, env []string) (i
 	if code := cmd.ProcessState.ExitCode(); code >= 0 {
 		return code, nil
 	}
-	return 1, fmt.Errorf("%s: %w", path, err)
+	return 1, fmt.Errorf("%s: %w", command[0], err)
 }
