@@ -15,39 +15,6 @@ import (
 
 const pageSize = 500
 
-// Apply implements driver.Cluster: a server-side apply (KEP-555), or with
-// IfAbsent a create. Unknown and duplicate fields are refused.
-func (c *Cluster) Apply(ctx context.Context, obj driver.Object, opts driver.ApplyOptions) (driver.Object, error) {
-	query := url.Values{"fieldManager": {opts.Manager}, "fieldValidation": {"Strict"}}
-	if opts.DryRun {
-		query.Set("dryRun", "All")
-	}
-	r := request{method: http.MethodPost, query: query, body: obj.JSON}
-	name := ""
-	if !opts.IfAbsent {
-		name = obj.Name
-		r.method, r.media, r.safe = http.MethodPatch, "application/apply-patch+yaml", opts.IfRevision == ""
-		query.Set("force", strconv.FormatBool(opts.Force))
-		var err error
-		if r.body, err = withPreconditions(obj.JSON, opts.IfUID, opts.IfRevision); err != nil {
-			return driver.Object{}, err
-		}
-	}
-	var err error
-	if r.path, err = c.path(ctx, obj.Ref, name); err != nil {
-		return driver.Object{}, err
-	}
-	data, err := c.do(ctx, r)
-	if err != nil {
-		if errors.Is(err, appspan.ErrPrecondition) && r.safe && opts.IfUID == "" {
-			// Somebody else wrote at the same time, and nothing was demanded.
-			err = appspan.MarkRetryable(fmt.Errorf("%w: %w", appspan.ErrConflict, err), 0)
-		}
-		return driver.Object{}, c.forget(obj.Ref, err)
-	}
-	return parse(data, obj.APIVersion, obj.Kind, driver.Whole)
-}
-
 // Get implements driver.Cluster.
 func (c *Cluster) Get(ctx context.Context, ref driver.Ref) (driver.Object, error) {
 	path, err := c.object(ctx, ref)

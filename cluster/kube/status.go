@@ -84,6 +84,11 @@ func (s status) err(safe bool) error {
 	if s.Code >= 500 && !s.asked() {
 		return s.later(appspan.ErrUnavailable, safe)
 	}
+	for _, cause := range s.Details.Causes {
+		if cause.Field == "metadata.uid" { // the object there has another UID than was demanded
+			return s.mark(appspan.ErrPrecondition)
+		}
+	}
 	return s.mark(appspan.ErrInvalid)
 }
 
@@ -92,7 +97,7 @@ func (s status) err(safe bool) error {
 func (s status) asked() bool {
 	return s.Code == http.StatusInternalServerError && (s.Reason == "" || s.Reason == "Unknown") &&
 		(strings.Contains(s.Message, "typed patch object") || strings.Contains(s.Message, "failed to convert") ||
-			strings.Contains(s.Message, "unable to convert") || strings.Contains(s.Message, "cannot unmarshal"))
+			strings.Contains(s.Message, "unable to convert") || strings.Contains(s.Message, ": Invalid value: ") || strings.Contains(s.Message, "cannot unmarshal"))
 }
 
 // conflict tells apart what the API answers with 409.
