@@ -54,6 +54,9 @@ func (c *Cluster) applyTo(q request, live *record, patch *unstructured.Unstructu
 	base := q.kind.new()
 	if live != nil {
 		base = shallow(live.obj)
+		if err := q.preconditions(live, base); err != nil {
+			return nil, false, err
+		}
 	}
 	merged, err := q.kind.managers[q.sub].Apply(base, patch.DeepCopy(), q.manager, force)
 	if err != nil {
@@ -73,7 +76,7 @@ func (c *Cluster) applyTo(q request, live *record, patch *unstructured.Unstructu
 		return nil, false, apierrors.NewConflict(q.kind.groupResource(), q.key.name,
 			fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
 	}
-	if cmp.Or(q.revision, obj.GetResourceVersion()) != "" {
+	if q.revision != "" { // one in the patch is ignored, as a real server does
 		return nil, false, modified(q.kind, q.key.name)
 	}
 	q.initialize(obj)

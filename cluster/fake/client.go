@@ -2,7 +2,9 @@ package fake
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
 )
 
 // client is the cluster as one identity sees it; nil is its administrator.
@@ -217,10 +221,37 @@ func (cl client) Apply(ctx context.Context, obj driver.Object, opts driver.Apply
 		if r, err = cl.c.create(q, decoded); err != nil {
 			return result, err
 		}
-	} else if r, _, err = cl.c.apply(ctx, q, obj.JSON, opts.Force); err != nil {
+	} else if r, err = cl.c.applyAsDriver(ctx, q, obj.JSON, opts.Force); err != nil {
 		return result, err
 	}
 	return r.driverObject(driver.Whole), nil
+}
+
+// applyAsDriver is apply, except that what a manager created (operation
+// Update) is not another manager's than what it applies (operation Apply): a
+// driver takes that over, as kubectl does.
+func (c *Cluster) applyAsDriver(ctx context.Context, q request, data []byte, force bool) (*record, error) {
+	r, _, err := c.apply(ctx, q, data, force)
+	var conflict *driver.ConflictError
+	if err == nil || !errors.As(toDriver(err), &conflict) {
+		return r, err
+	}
+	others := slices.DeleteFunc(conflict.Fields, func(f driver.FieldConflict) bool { return f.Manager == q.manager })
+	if len(others) > 0 {
+		return nil, &driver.ConflictError{Fields: others}
+	}
+	if !q.dryRun {
+		own := q
+		own.untracked = true
+		if _, err := c.update(ctx, own, func(live object) (object, error) {
+			return live, csaupgrade.UpgradeManagedFields(live, sets.New(q.manager), q.manager)
+		}); err != nil {
+			return nil, err
+		}
+		q.revision = "" // it was just checked, and changed
+	}
+	r, _, err = c.apply(ctx, q, data, force || q.dryRun)
+	return r, err
 }
 
 // Delete implements driver.Cluster.

@@ -163,7 +163,7 @@ func (c *Cluster) replace(q request, live *record, obj object, applied bool) (*r
 		setField(obj, "Status", topField(live.obj, "Status"))
 	}
 	prepareUpdate(live.obj, obj)
-	if q.kind.generation && q.sub != "status" && specChanged(q.kind, live.obj, obj) {
+	if q.kind.generation && q.sub != "status" && !q.untracked && specChanged(q.kind, live.obj, obj) {
 		obj.SetGeneration(obj.GetGeneration() + 1)
 	}
 	if unchanged(live.obj, obj) {
