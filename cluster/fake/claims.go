@@ -2,6 +2,7 @@ package fake
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -88,16 +89,12 @@ func (c *Cluster) growClaim(t task, claim *corev1.PersistentVolumeClaim) {
 
 // claimUsed reports whether a pod that has not ended uses the claim.
 func (c *Cluster) claimUsed(at key) bool {
-	pods, _ := c.store.list(c.kinds.find("v1", "Pod"), at.namespace)
-	for _, r := range pods {
+	return len(c.store.find(c.kinds.find("v1", "Pod"), at.namespace, func(r *record) bool {
 		p := r.obj.(*corev1.Pod)
-		for _, v := range p.Spec.Volumes {
-			if v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == at.name && !terminated(p) {
-				return true
-			}
-		}
-	}
-	return false
+		return !terminated(p) && slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
+			return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == at.name
+		})
+	})) > 0
 }
 
 // releaseVolumes deletes or releases the volumes of a claim that has gone.

@@ -33,10 +33,11 @@ func (c *Cluster) syncEndpoints(t task) {
 	}
 	var list []discoveryv1.Endpoint
 	var ports []discoveryv1.EndpointPort
-	pods, _ := c.store.list(c.kinds.find("v1", "Pod"), s.Namespace)
-	for _, r := range pods {
+	for _, r := range c.store.find(c.kinds.find("v1", "Pod"), s.Namespace, func(r *record) bool {
+		return selects(s.Spec.Selector, r.obj.GetLabels())
+	}) {
 		p := r.obj.(*corev1.Pod)
-		if !selects(s.Spec.Selector, p.Labels) || p.Status.PodIP == "" || terminated(p) {
+		if p.Status.PodIP == "" || terminated(p) {
 			continue
 		}
 		if ports == nil {

@@ -107,12 +107,14 @@ func (r *run) step() {
 	p := r.p
 	setPodCondition(r.st, corev1.PodReadyToStartContainers, corev1.ConditionTrue, "", "")
 	if message := r.c.missingVolume(p); message != "" {
+		r.c.note(&r.c.pods.waiting, keyOf(p), true)
 		r.waiting("ContainerCreating", "")
 		r.once(corev1.EventTypeWarning, "FailedMount", message)
 		return
 	}
 	if message := r.c.missingReference(p); message != "" {
 		r.network()
+		r.c.note(&r.c.pods.waiting, keyOf(p), true)
 		r.waiting("CreateContainerConfigError", message)
 		r.once(corev1.EventTypeWarning, "Failed", "Error: "+message)
 		return

@@ -2,12 +2,11 @@ package fake
 
 import (
 	"context"
+	"maps"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -103,9 +102,9 @@ func (c *Cluster) observe(ch change) {
 			c.wakeNamespace(r.key.namespace)
 		}
 	}
-	c.observeKind(ch, k, r)
+	c.observeKind(ch, r)
 	if ch.before == nil || ch.after == nil {
-		c.touchQuotas(k, r)
+		c.touchQuotas(r)
 	}
 }
 
@@ -117,7 +116,7 @@ func (c *Cluster) wakeNamespace(name string) {
 	}
 }
 
-func (c *Cluster) touchQuotas(_ *kind, r *record) {
+func (c *Cluster) touchQuotas(r *record) {
 	k := c.kinds.find("v1", "ResourceQuota")
 	for _, q := range c.store.objects[k][r.key.namespace] {
 		c.work.add(task{quotaStatus, k, q.key})
@@ -125,40 +124,37 @@ func (c *Cluster) touchQuotas(_ *kind, r *record) {
 }
 
 // observeKind plans what changes of particular kinds mean to others.
-func (c *Cluster) observeKind(ch change, k *kind, r *record) {
+func (c *Cluster) observeKind(ch change, r *record) {
 	switch o := r.obj.(type) {
 	case *corev1.Pod:
-		c.observePod(ch, k, r, o)
+		c.observePod(ch, r, o)
 	case *corev1.Node:
-		for _, byName := range c.store.objects[c.kinds.find("v1", "Pod")] {
-			for _, p := range byName {
-				if p.obj.(*corev1.Pod).Spec.NodeName == "" {
-					c.work.add(task{scheduling, p.kind, p.key})
-				}
-			}
-		}
+		c.wake(scheduling, c.pods.unschedulable, "")
 		for _, byName := range c.store.objects[c.kinds.find("apps/v1", "DaemonSet")] {
 			for _, d := range byName {
 				c.work.add(task{daemonSets, d.kind, d.key})
 			}
 		}
-	case *corev1.PersistentVolumeClaim, *corev1.ConfigMap, *corev1.Secret:
-		pods := c.kinds.find("v1", "Pod")
-		for _, p := range c.store.objects[pods][r.key.namespace] {
-			if pod := p.obj.(*corev1.Pod); !podReady(pod) {
-				c.work.add(task{scheduling, pods, p.key})
-				c.work.add(task{kubelets, pods, p.key})
-			}
-		}
-	case *batchv1.Job:
-		if ch.after == nil {
-			return
-		}
-	case *unstructured.Unstructured:
+	case *corev1.PersistentVolumeClaim:
+		c.wake(scheduling, c.pods.unschedulable, r.key.namespace)
+	case *corev1.ConfigMap, *corev1.Secret:
+		c.wake(kubelets, c.pods.waiting, r.key.namespace)
 	}
 }
 
-func (c *Cluster) observePod(ch change, k *kind, r *record, o *corev1.Pod) {
+// wake has the pods of a set that are in a namespace ("" is any) looked at
+// again.
+func (c *Cluster) wake(p part, set map[key]bool, namespace string) {
+	k := c.kinds.find("v1", "Pod")
+	for at := range set {
+		if namespace == "" || at.namespace == namespace {
+			c.work.add(task{p, k, at})
+		}
+	}
+}
+
+func (c *Cluster) observePod(ch change, r *record, o *corev1.Pod) {
+	k := r.kind
 	c.countNode(ch)
 	if ch.after != nil && o.Spec.NodeName == "" {
 		c.work.add(task{scheduling, k, r.key})
@@ -166,10 +162,12 @@ func (c *Cluster) observePod(ch change, k *kind, r *record, o *corev1.Pod) {
 		c.work.add(task{kubelets, k, r.key})
 	}
 	if ch.after == nil || terminated(o) {
-		for waiting := range c.pods.unschedulable {
-			c.work.add(task{scheduling, k, waiting})
-		}
 		delete(c.pods.unschedulable, r.key)
+		delete(c.pods.waiting, r.key)
+		c.wake(scheduling, c.pods.unschedulable, "")
+	}
+	if ch.after != nil && ch.before != nil && sameToOthers(ch.before.obj.(*corev1.Pod), o) {
+		return
 	}
 	services := c.kinds.find("v1", "Service")
 	for _, s := range c.store.objects[services][r.key.namespace] {
@@ -190,6 +188,13 @@ func (c *Cluster) observePod(ch change, k *kind, r *record, o *corev1.Pod) {
 			}
 		}
 	}
+}
+
+// sameToOthers reports whether a change of a pod means nothing to Services,
+// budgets and claims.
+func sameToOthers(a, b *corev1.Pod) bool {
+	return podReady(a) == podReady(b) && a.Status.PodIP == b.Status.PodIP && a.Status.Phase == b.Status.Phase &&
+		(a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil) && maps.Equal(a.Labels, b.Labels)
 }
 
 // selects reports whether a plain selector, which is not empty, selects.

@@ -18,6 +18,7 @@ type podNumbers struct {
 	next          netip.Addr
 	use           map[string]nodeUse // by node
 	unschedulable map[key]bool
+	waiting       map[key]bool // for a ConfigMap or a Secret
 }
 
 // nodeUse is what the pods of one node ask for.
@@ -97,19 +98,26 @@ func (c *Cluster) schedulePod(t task) {
 		setPodCondition(&o.Status, corev1.PodScheduled, corev1.ConditionTrue, "", "")
 		return o, nil
 	})
-	c.store.mu.Lock()
-	delete(c.pods.unschedulable, t.key)
-	c.store.mu.Unlock()
+	c.note(&c.pods.unschedulable, t.key, false)
 	c.event(p, corev1.EventTypeNormal, "Scheduled", fmt.Sprintf("Successfully assigned %s/%s to %s", p.Namespace, p.Name, node), "default-scheduler")
 }
 
-func (c *Cluster) unscheduled(t task, p *corev1.Pod, reason, message string) {
+// note adds a pod to one of the sets, or takes it out.
+func (c *Cluster) note(set *map[key]bool, at key, in bool) {
 	c.store.mu.Lock()
-	if c.pods.unschedulable == nil {
-		c.pods.unschedulable = map[key]bool{}
+	defer c.store.mu.Unlock()
+	switch {
+	case !in:
+		delete(*set, at)
+	case *set == nil:
+		*set = map[key]bool{at: true}
+	default:
+		(*set)[at] = true
 	}
-	c.pods.unschedulable[t.key] = true
-	c.store.mu.Unlock()
+}
+
+func (c *Cluster) unscheduled(t task, p *corev1.Pod, reason, message string) {
+	c.note(&c.pods.unschedulable, t.key, true)
 	changed := false
 	_, _ = mutate(c, t, "status", schedulerName, func(o *corev1.Pod) {
 		changed = setPodCondition(&o.Status, corev1.PodScheduled, corev1.ConditionFalse, reason, message)
@@ -121,10 +129,10 @@ func (c *Cluster) unscheduled(t task, p *corev1.Pod, reason, message string) {
 
 // pickNode chooses the node with the most room, or says why there is none.
 func (c *Cluster) pickNode(p *corev1.Pod) (string, string) {
-	if message := c.claimsReady(p); message != "" {
-		return "", message
-	}
 	nodes, _ := c.store.list(c.kinds.find("v1", "Node"), "")
+	if message := c.claimsReady(p); message != "" {
+		return "", fmt.Sprintf("0/%d nodes are available: %s. preemption: 0/%d nodes are available: %d Preemption is not helpful for scheduling.", len(nodes), message, len(nodes), len(nodes))
+	}
 	if len(nodes) == 0 {
 		return "", "no nodes available to schedule pods"
 	}

@@ -149,6 +149,21 @@ func (s *store) list(k *kind, namespace string) ([]*record, uint64) {
 	return records, rev
 }
 
+// find returns the records of a namespace that match, in the order of their
+// keys. match is called under the lock.
+func (s *store) find(k *kind, namespace string, match func(*record) bool) []*record {
+	s.mu.RLock()
+	var records []*record
+	for _, r := range s.objects[k][namespace] {
+		if match(r) {
+			records = append(records, r)
+		}
+	}
+	s.mu.RUnlock()
+	sortRecords(records)
+	return records
+}
+
 func (s *store) collect(k *kind, namespace string) []*record {
 	var records []*record
 	for ns, byName := range s.objects[k] {
