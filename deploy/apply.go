@@ -1,0 +1,364 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/deploy/status"
+)
+
+// Wait says what an Apply waits for.
+type Wait int
+
+const (
+	// WaitReady waits until every required component is ready.
+	WaitReady Wait = iota
+	// WaitWritten returns once everything is written.
+	WaitWritten
+)
+
+// ApplyOptions shape an Apply.
+type ApplyOptions struct {
+	// Wait is what Apply waits for; the default is readiness.
+	Wait Wait
+	// ReadyTimeout bounds the wait for readiness; default 10 min.
+	ReadyTimeout time.Duration
+	// FailAfter is how long a component may be failed before the wait ends
+	// with the causes; default 1 min. Some failures heal, as when an image is
+	// pushed late.
+	FailAfter time.Duration
+	// OnEvent hears how it goes.
+	OnEvent func(appspan.Event)
+}
+
+func (o *ApplyOptions) normal() ApplyOptions {
+	var out ApplyOptions
+	if o != nil {
+		out = *o
+	}
+	if out.ReadyTimeout <= 0 {
+		out.ReadyTimeout = 10 * time.Minute
+	}
+	if out.FailAfter <= 0 {
+		out.FailAfter = time.Minute
+	}
+	return out
+}
+
+// Result is what an Apply did.
+type Result struct {
+	Application string `json:"application"`
+	PlanHash    string `json:"planHash"`
+	// Clusters are sorted by name.
+	Clusters []ClusterResult `json:"clusters"`
+}
+
+// Outcome is how an Apply ended on one cluster.
+type Outcome string
+
+// The outcomes on a cluster.
+const (
+	OutcomeUnchanged Outcome = "unchanged" // nothing was to do
+	OutcomeDone      Outcome = "done"      // everything was written, and became ready if that was awaited
+	OutcomeFailed    Outcome = "failed"    // see Error and Status
+	OutcomeStale     Outcome = "stale"     // the cluster is not as the plan says; nothing was written
+	OutcomeRefused   Outcome = "refused"   // something stands in the way; nothing was written
+	OutcomeUnknown   Outcome = "unknown"   // the cluster does not answer; what was under way may or may not have happened
+)
+
+// ClusterResult is what an Apply did on one cluster.
+type ClusterResult struct {
+	Cluster  string  `json:"cluster"`
+	Outcome  Outcome `json:"outcome"`
+	Revision int     `json:"revision,omitempty"`
+	Created  int     `json:"created"`
+	Updated  int     `json:"updated"`
+	Deleted  int     `json:"deleted"`
+	// Kept are objects that hold data and were left.
+	Kept []string `json:"kept,omitempty"`
+	// Notes are what a person should know of how it went.
+	Notes []string `json:"notes,omitempty"`
+	// Status is the last one that was seen.
+	Status status.Cluster `json:"status"`
+	// Started and Finished are in UTC.
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	// Error is why it is not done; LastAnswer is when an unknown cluster
+	// last answered, zero if it never did.
+	Error      string    `json:"error,omitempty"`
+	LastAnswer time.Time `json:"lastAnswer,omitzero"`
+
+	err error
+}
+
+// Err is why the cluster is not done, nil if it is.
+func (r *ClusterResult) Err() error {
+	if r.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", r.Cluster, r.err)
+}
+
+// Cluster returns the result of one cluster, or nil.
+func (r *Result) Cluster(name string) *ClusterResult {
+	for i := range r.Clusters {
+		if r.Clusters[i].Cluster == name {
+			return &r.Clusters[i]
+		}
+	}
+	return nil
+}
+
+// Apply does what a plan says, on all its clusters in parallel. It reads each
+// cluster again first: where what it would write or remove is not as the plan
+// saw it, that cluster is stale and left alone (appspan.ErrPrecondition), and
+// the others proceed. After any interruption the same plan, or a new one, can
+// be applied again.
+//
+// The result is never nil once the plan could be read; the error joins those
+// of the clusters. When the context ends, nothing new is begun, what is under
+// way gets ten seconds, and readiness is not awaited.
+func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Result, error) {
+	if p == nil {
+		return nil, fmt.Errorf("apply: %w: no plan", appspan.ErrInvalid)
+	}
+	if p.Installation != d.opts.Installation {
+		return nil, fmt.Errorf("apply of %s: %w: the plan is of installation %q, this is %q", p.Application, appspan.ErrInvalid, p.Installation, d.opts.Installation)
+	}
+	if err := p.open(d); err != nil {
+		return nil, err
+	}
+	o := opts.normal()
+	events := newDispatcher(o.OnEvent)
+	defer events.close()
+	result := &Result{Application: p.Application, PlanHash: p.Hash, Clusters: make([]ClusterResult, len(p.Clusters))}
+	var wg sync.WaitGroup
+	for i := range p.Clusters {
+		wg.Go(func() { result.Clusters[i] = d.applyOne(ctx, p, &p.Clusters[i], o, events) })
+	}
+	wg.Wait()
+	var errs []error
+	for i := range result.Clusters {
+		errs = append(errs, result.Clusters[i].Err())
+	}
+	return result, errors.Join(errs...)
+}
+
+// Deploy plans and applies in one call, each cluster on its own: no cluster
+// waits for another. Where something stands in the way of the plan on a
+// cluster, nothing is written there.
+func (d *Deployer) Deploy(ctx context.Context, app *appmodel.Application, to Target, opts *DeployOptions) (*Result, error) {
+	var o DeployOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.Plan.OnEvent = nil
+	p, none, err := d.newPlan(ctx, app, to, &o.Plan)
+	if err != nil {
+		return nil, err
+	}
+	none.close()
+	if err := p.finish(d); err != nil {
+		return nil, err
+	}
+	apply := o.Apply.normal()
+	events := newDispatcher(apply.OnEvent)
+	defer events.close()
+	result := &Result{Application: p.Application, PlanHash: p.Hash, Clusters: make([]ClusterResult, len(p.Target.Clusters))}
+	var wg sync.WaitGroup
+	for i, name := range p.Target.Clusters {
+		wg.Go(func() {
+			part := d.planOne(ctx, p, name)
+			events.send(planEvent(&part))
+			result.Clusters[i] = d.applyOne(ctx, p, &part, apply, events)
+		})
+	}
+	wg.Wait()
+	var errs []error
+	for i := range result.Clusters {
+		errs = append(errs, result.Clusters[i].Err())
+	}
+	return result, errors.Join(errs...)
+}
+
+// DeployOptions shape a Deploy. Events go to Apply.OnEvent.
+type DeployOptions struct {
+	Plan  PlanOptions
+	Apply ApplyOptions
+}
+
+// applyOne applies one cluster's part and says how it ended.
+func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o ApplyOptions, events *dispatcher) ClusterResult {
+	r := ClusterResult{Cluster: part.Cluster, Revision: part.Revision, Started: time.Now().UTC()}
+	verb := appspan.VerbDeploy
+	if p.Kind == KindRemove {
+		verb = appspan.VerbDelete
+	}
+	c, err := d.clusters.Cluster(ctx, part.Cluster)
+	if err == nil {
+		err = d.authorize(ctx, verb, p.Application, p.Target, part.Cluster)
+	}
+	if err == nil {
+		err = part.Err()
+	}
+	wrote := false
+	if err == nil {
+		a := &applier{deployer: d, plan: p, part: part, cluster: c, options: o, events: events, result: &r}
+		err = a.run(ctx)
+		wrote = a.began
+	}
+	r.Finished = time.Now().UTC()
+	if wrote {
+		err = errors.Join(err, d.audit(ctx, verb, p, part.Cluster, err))
+	}
+	r.err = err
+	if err == nil {
+		if r.Outcome == "" {
+			r.Outcome = OutcomeDone
+		}
+		events.send(appspan.Event{Cluster: r.Cluster, Kind: appspan.EventState, Phase: PhaseRecord, Message: r.summary()})
+		return r
+	}
+	r.Error, r.Outcome = err.Error(), outcomeOf(part, err, wrote)
+	if r.Outcome == OutcomeUnknown && c != nil {
+		r.LastAnswer = c.LastAnswer()
+		r.Error += " (" + age(r.LastAnswer) + ")"
+		r.Status = status.Cluster{Name: r.Cluster, Namespace: p.Target.Namespace, Value: status.Unknown, ObservedAt: r.LastAnswer, Error: r.Error}
+	}
+	events.send(appspan.Event{Cluster: r.Cluster, Kind: appspan.EventFailure, Phase: PhaseRecord, Message: string(r.Outcome) + ": " + r.Error})
+	return r
+}
+
+func outcomeOf(part *ClusterPlan, err error, wrote bool) Outcome {
+	switch {
+	case part.State == ClusterUnknown, errors.Is(err, appspan.ErrUnavailable):
+		return OutcomeUnknown
+	case wrote, errors.Is(err, ErrNotReady):
+		return OutcomeFailed
+	case errors.Is(err, appspan.ErrPrecondition):
+		return OutcomeStale
+	case part.State == ClusterRefused, errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrConflict):
+		return OutcomeRefused
+	}
+	return OutcomeFailed
+}
+
+func (r *ClusterResult) summary() string {
+	if r.Outcome == OutcomeUnchanged {
+		return "unchanged"
+	}
+	return fmt.Sprintf("revision %d: %d created, %d updated, %d deleted, %d kept", r.Revision, r.Created, r.Updated, r.Deleted, len(r.Kept))
+}
+
+// applier applies one cluster's part of a plan.
+type applier struct {
+	deployer *Deployer
+	plan     *Plan
+	part     *ClusterPlan
+	cluster  *cluster.Cluster
+	options  ApplyOptions
+	events   *dispatcher
+	result   *ClusterResult
+
+	fresh  *ClusterPlan // the part as it would be planned now
+	record *record      // as it was written last
+	began  bool         // something was written
+	eyes   *follower    // what the cluster is seen to do, once needed
+
+	mu   sync.Mutex
+	done int // changes that were made
+}
+
+// run is the whole apply on one cluster.
+func (a *applier) run(ctx context.Context) error {
+	if err := a.reread(ctx); err != nil {
+		return err
+	}
+	defer a.closeEyes()
+	if a.plan.Kind == KindRemove {
+		return a.remove(ctx)
+	}
+	if len(a.fresh.Changes) == 0 && !a.unfinished() {
+		a.result.Outcome = OutcomeUnchanged
+		return a.settle(ctx)
+	}
+	err := a.begin(ctx)
+	if err != nil && a.record == nil {
+		return err // nothing says that an apply has begun
+	}
+	if err == nil {
+		err = a.write(ctx)
+	}
+	if err == nil {
+		err = a.prune(ctx)
+	}
+	if err == nil {
+		err = a.settle(ctx)
+	}
+	return errors.Join(err, a.finish(ctx, err))
+}
+
+// unfinished reports whether the last release did not end well, so that an
+// apply without changes still has something to record.
+func (a *applier) unfinished() bool {
+	last := a.fresh.work.live.state.record.newest()
+	return last == nil || last.State != ReleaseDeployed
+}
+
+// reread plans the cluster again and checks that the plan still holds: each
+// change that it makes is the one that would be planned now, or is done
+// already.
+func (a *applier) reread(ctx context.Context) error {
+	fresh := ClusterPlan{Cluster: a.part.Cluster, prior: a.part.work}
+	limited, cancel := context.WithTimeout(ctx, a.deployer.opts.ClusterTimeout)
+	defer cancel()
+	if err := a.deployer.planCluster(limited, a.cluster, a.plan, &fresh); err != nil {
+		return err
+	}
+	a.fresh = &fresh
+	stale := func(format string, args ...any) error {
+		return fmt.Errorf("%w: the plan is stale: %s; plan again", appspan.ErrPrecondition, fmt.Sprintf(format, args...))
+	}
+	if fresh.UID != a.part.UID {
+		return stale("the cluster is another one")
+	}
+	if fresh.Abilities != a.part.Abilities {
+		return stale("what the cluster can do has changed")
+	}
+	for _, r := range fresh.Refusals {
+		return stale("%s", r)
+	}
+	planned := make(map[inventoryRef]*Change, len(a.part.Changes))
+	for i := range a.part.Changes {
+		planned[refOf(a.part.Changes[i])] = &a.part.Changes[i]
+	}
+	fresh.Changes = slices.DeleteFunc(fresh.Changes, func(c Change) bool { return planned[refOf(c)] == nil })
+	for _, now := range fresh.Changes {
+		was := planned[refOf(now)]
+		switch {
+		case was.Action != now.Action:
+			return stale("%s was to be a %s and would be a %s now", now.Object, was.Action, now.Action)
+		case was.UID != now.UID:
+			return stale("%s is another object than it was", now.Object)
+		case was.Base != now.Base:
+			return stale("%s was changed", now.Object)
+		case was.Want != now.Want:
+			return stale("%s would be written otherwise", now.Object)
+		}
+	}
+	return nil
+}
+
+// inventoryRef is what a change is about.
+type inventoryRef struct{ apiVersion, kind, name string }
+
+func refOf(c Change) inventoryRef {
+	return inventoryRef{c.Object.APIVersion, c.Object.Kind, c.Object.Name}
+}

@@ -1,0 +1,370 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/deploy/status"
+)
+
+// view is what status is computed from: one application on one cluster.
+type view struct {
+	scope    scope
+	app      *appmodel.Application
+	expected []driver.Ref
+	services []string
+	revision int
+}
+
+// observedKinds are the kinds that say how an application does.
+func observedKinds(info driver.Info, kinds []kindRef) []kindRef {
+	out := []kindRef{{"v1", "Pod"}, {"discovery.k8s.io/v1", "EndpointSlice"}, kindClaim}
+	wanted := map[string]bool{"Deployment": true, "StatefulSet": true, "DaemonSet": true, "Job": true, "CronJob": true}
+	for _, k := range kinds {
+		if wanted[k.Kind] || k.APIVersion == "serving.knative.dev/v1" {
+			out = append(out, k)
+		}
+		if k.Kind == "Deployment" {
+			out = append(out, kindRef{"apps/v1", "ReplicaSet"})
+		}
+	}
+	served := out[:0]
+	for _, k := range out {
+		if info.Has(k.APIVersion, k.Kind) {
+			served = append(served, k)
+		}
+	}
+	return served
+}
+
+// query selects the application's objects of a kind.
+func (v view) query(k kindRef) cluster.Query {
+	return cluster.Query{APIVersion: k.APIVersion, Kind: k.Kind, Namespace: v.scope.namespace, Projection: cluster.Trimmed,
+		Labels: appmodel.LabelApplication + "=" + v.scope.application}
+}
+
+// follower keeps a picture of what a cluster does with an application.
+type follower struct {
+	cluster *cluster.Cluster
+	view    view
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	changed chan struct{} // holds a token when the picture changed
+
+	mu      sync.Mutex
+	objects map[driver.Ref]driver.Object
+	unheard int // kinds whose first list has not come yet
+	stale   map[kindRef]cluster.Event
+	err     error
+}
+
+// follow starts to watch; close ends it.
+func follow(ctx context.Context, c *cluster.Cluster, v view, kinds []kindRef) *follower {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &follower{cluster: c, view: v, cancel: cancel, changed: make(chan struct{}, 1),
+		objects: map[driver.Ref]driver.Object{}, unheard: len(kinds), stale: map[kindRef]cluster.Event{}}
+	for _, k := range kinds {
+		f.wg.Go(func() { f.watch(ctx, k) })
+	}
+	return f
+}
+
+func (f *follower) close() {
+	f.cancel()
+	f.wg.Wait()
+}
+
+func (f *follower) watch(ctx context.Context, k kindRef) {
+	heard := false
+	for e, err := range f.cluster.Watch(ctx, f.view.query(k)) {
+		f.mu.Lock()
+		switch {
+		case err != nil:
+			f.err = err
+		case e.Type == cluster.Synced:
+			delete(f.stale, k)
+			if !heard {
+				heard = true
+				f.unheard--
+			}
+		case e.Type == cluster.Stale:
+			f.stale[k] = e
+		case e.Type == cluster.Reset:
+			for ref := range f.objects {
+				if ref.APIVersion == k.APIVersion && ref.Kind == k.Kind {
+					delete(f.objects, ref)
+				}
+			}
+		case e.Type == cluster.Deleted:
+			delete(f.objects, e.Object.Ref)
+		default:
+			f.objects[e.Object.Ref] = e.Object
+		}
+		f.mu.Unlock()
+		select {
+		case f.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// now is the status as it is seen, and whether everything was seen at all.
+func (f *follower) now() (status.Cluster, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return status.Cluster{}, false, f.err
+	}
+	if f.unheard > 0 {
+		return status.Cluster{}, false, nil
+	}
+	objects := make([]driver.Object, 0, len(f.objects))
+	for _, o := range f.objects {
+		objects = append(objects, o)
+	}
+	s := f.view.status(f.cluster.Name(), objects)
+	for _, e := range f.stale {
+		s = unknown(s, f.view, f.cluster, e.Cause)
+		break
+	}
+	return s, true, nil
+}
+
+// status computes the application's status from objects.
+func (v view) status(clusterName string, objects []driver.Object) status.Cluster {
+	s := status.OfCluster(status.Input{Application: v.app, Name: clusterName, Namespace: v.scope.namespace,
+		Objects: objects, Expected: v.expected, Services: v.services, Now: time.Now().UTC()})
+	s.Revision = v.revision
+	return s
+}
+
+// unknown is the status of what cannot be reached: last is what was known.
+func unknown(last status.Cluster, v view, c *cluster.Cluster, cause error) status.Cluster {
+	known := last.Value
+	if !last.Fresh && last.LastKnown != "" {
+		known = last.LastKnown
+	}
+	last.Name, last.Namespace = c.Name(), v.scope.namespace
+	last.Value, last.LastKnown, last.Fresh = status.Unknown, known, false
+	last.ObservedAt = c.LastAnswer()
+	if !last.ObservedAt.IsZero() {
+		last.Age = time.Since(last.ObservedAt)
+	}
+	if cause != nil {
+		last.Error = cause.Error()
+	}
+	return last
+}
+
+// coalesce is how long changes are gathered before status is computed again.
+const coalesce = 50 * time.Millisecond
+
+// next waits for a change of the picture.
+func (f *follower) next(ctx context.Context, limit <-chan time.Time) error {
+	select {
+	case <-f.changed:
+	case <-limit:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-time.After(coalesce):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// see starts the follower once.
+func (a *applier) see(ctx context.Context) *follower {
+	if a.eyes == nil {
+		w := a.fresh.work
+		v := view{scope: w.live.scope, app: w.app.app, services: w.services, revision: a.result.Revision}
+		for _, o := range w.objects {
+			if o.Component != "" {
+				v.expected = append(v.expected, o.Ref)
+			}
+		}
+		a.eyes = follow(ctx, a.cluster, v, observedKinds(w.live.info, kindsOf(w.objects)))
+	}
+	return a.eyes
+}
+
+func (a *applier) closeEyes() {
+	if a.eyes != nil {
+		a.eyes.close()
+	}
+}
+
+// settle waits until the application is ready. A component that stays failed,
+// or a time limit, ends the wait with the causes.
+func (a *applier) settle(ctx context.Context) error {
+	if a.options.Wait == WaitWritten {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("everything was written; readiness was not awaited: %w", context.Cause(ctx))
+	}
+	f := a.see(ctx)
+	_, err := a.await(ctx, f, func(s status.Cluster) bool {
+		return s.Value == status.Ready || s.Value == status.Stopped || onlyOptional(s)
+	})
+	return err
+}
+
+// onlyOptional reports whether nothing but optional components keeps the
+// application from being ready.
+func onlyOptional(s status.Cluster) bool {
+	if s.Value != status.Degraded {
+		return false
+	}
+	for _, c := range s.Components {
+		if !c.Optional && c.Value != status.Ready && c.Value != status.Stopped {
+			return false
+		}
+	}
+	return true
+}
+
+// await waits until a status holds, tells of changes meanwhile, and gives up
+// by the rules of ApplyOptions.
+func (a *applier) await(ctx context.Context, f *follower, enough func(status.Cluster) bool) (status.Cluster, error) {
+	deadline := time.NewTimer(a.options.ReadyTimeout)
+	defer deadline.Stop()
+	var failedSince time.Time
+	var giveUp <-chan time.Time
+	told := map[string]status.Value{}
+	expired := false
+	for {
+		s, seen, err := f.now()
+		if err != nil {
+			return s, err
+		}
+		if seen {
+			a.result.Status = s
+			a.deployer.last.put(place{a.cluster.Name(), f.view.scope.namespace, f.view.scope.application}, s)
+			a.tell(s, told)
+			if enough(s) {
+				return s, nil
+			}
+			switch {
+			case s.Value != status.Failed:
+				failedSince, giveUp = time.Time{}, nil
+			case failedSince.IsZero():
+				failedSince = time.Now()
+				giveUp = time.After(a.options.FailAfter)
+			case time.Since(failedSince) >= a.options.FailAfter:
+				return s, notReady(s, "failed for "+a.options.FailAfter.String())
+			}
+		}
+		if expired {
+			return s, notReady(s, "not ready after "+a.options.ReadyTimeout.String())
+		}
+		limit := giveUp
+		if limit == nil {
+			limit = deadline.C
+		}
+		select {
+		case <-deadline.C:
+			expired = true
+			continue
+		default:
+		}
+		if err := f.next(ctx, limit); err != nil {
+			return s, fmt.Errorf("everything so far was written; readiness was not awaited: %w", err)
+		}
+		if limit == (<-chan time.Time)(deadline.C) && !time.Now().Before(a.result.Started.Add(a.options.ReadyTimeout)) {
+			expired = true
+		}
+	}
+}
+
+// tell sends an event for each component whose status changed.
+func (a *applier) tell(s status.Cluster, told map[string]status.Value) {
+	ready := 0
+	for _, c := range s.Components {
+		if c.Value == status.Ready || c.Value == status.Stopped {
+			ready++
+		}
+	}
+	for _, c := range s.Components {
+		if told[c.ID] == c.Value {
+			continue
+		}
+		told[c.ID] = c.Value
+		e := appspan.Event{Cluster: a.part.Cluster, Kind: appspan.EventState, Phase: PhaseReady, Component: c.ID,
+			Message: string(c.Value), Done: ready, Total: len(s.Components)}
+		if len(c.Causes) > 0 {
+			e.Message += ": " + c.Causes[0].Message
+		}
+		if c.Value == status.Failed {
+			e.Kind = appspan.EventWarning
+		}
+		a.events.send(e)
+	}
+}
+
+// notReady is the error that names the causes.
+func notReady(s status.Cluster, why string) error {
+	var parts []string
+	for _, c := range s.Components {
+		if c.Value == status.Ready || c.Value == status.Stopped {
+			continue
+		}
+		text := c.ID + " is " + string(c.Value)
+		if len(c.Causes) > 0 {
+			text += ": " + c.Causes[0].Message
+			if c.Causes[0].Next != "" {
+				text += " (" + c.Causes[0].Next + ")"
+			}
+		}
+		if parts = append(parts, text); len(parts) == 3 {
+			break
+		}
+	}
+	return fmt.Errorf("%w: %s: %s", ErrNotReady, why, strings.Join(parts, "; "))
+}
+
+// awaitAny waits until some of the held tasks may be written, and returns
+// those.
+func (a *applier) awaitAny(ctx context.Context, held []task) ([]task, error) {
+	var ready []task
+	_, err := a.await(ctx, a.see(ctx), func(s status.Cluster) bool {
+		values := map[string]status.Component{}
+		for _, c := range s.Components {
+			values[c.ID] = c
+		}
+		for _, t := range held {
+			if conditionsHold(t, values) {
+				ready = append(ready, t)
+			}
+		}
+		return len(ready) > 0
+	})
+	return ready, err
+}
+
+func conditionsHold(t task, components map[string]status.Component) bool {
+	for _, w := range t.object.WaitFor {
+		c := components[w.Component]
+		switch w.Condition {
+		case "started":
+			if c.Replicas.Current == 0 && c.Value != status.Ready {
+				return false
+			}
+		default: // ready, completed
+			if c.Value != status.Ready && c.Value != status.Stopped {
+				return false
+			}
+		}
+	}
+	return true
+}

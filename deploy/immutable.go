@@ -1,0 +1,106 @@
+package deploy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/appspan-dev/appspan/cluster/driver"
+)
+
+// judgeUpdate finds what cannot be changed in place: it makes the change a
+// replacement where nothing is lost by that, and a refusal where data would
+// be.
+func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, differences []difference, change *Change) []Refusal {
+	var fixed []difference
+	for _, diff := range differences {
+		if !mutable(o.Kind, diff.at) {
+			fixed = append(fixed, diff)
+		}
+	}
+	if o.Kind == "PersistentVolumeClaim" {
+		return judgeClaim(p, l, o, current, differences, fixed, change)
+	}
+	if len(fixed) == 0 {
+		return nil
+	}
+	change.Action = ActionReplace
+	change.Reason = fmt.Sprintf("%s cannot be changed in place", fixed[0].at)
+	if o.Kind == "StatefulSet" {
+		change.Reason += "; its pods and claims stay"
+	}
+	return nil
+}
+
+// judgeClaim lets claims grow where their class can, and refuses the rest.
+func judgeClaim(p *Plan, l *live, o *desired, current map[string]any, differences, fixed []difference, change *Change) []Refusal {
+	size := trail{{field: "spec"}, {field: "resources"}, {field: "requests"}, {field: "storage"}}
+	for _, diff := range differences {
+		if diff.at.String() != size.String() {
+			continue
+		}
+		want, okW := quantity(diff.want)
+		have, okH := quantity(diff.live)
+		switch {
+		case !okW || !okH:
+		case want.Cmp(have) < 0 && !p.intent.DataLoss:
+			return []Refusal{{Object: o.Ref, Path: size.String(), Reason: fmt.Sprintf("a claim cannot shrink from %s to %s", have.String(), want.String()),
+				Next: "keep the size, or move the data to a new volume"}}
+		case want.Cmp(have) > 0 && !expandable(l.info, current):
+			return []Refusal{{Object: o.Ref, Path: size.String(), Reason: "its storage class does not allow expansion",
+				Next: "keep the size, or use a class with allowVolumeExpansion"}}
+		}
+	}
+	if len(fixed) == 0 {
+		return nil
+	}
+	if p.intent.DataLoss {
+		change.Action, change.Reason = ActionReplace, fmt.Sprintf("%s cannot be changed in place; its data is lost", fixed[0].at)
+		return nil
+	}
+	return []Refusal{{Object: o.Ref, Path: fixed[0].at.String(), Reason: "a claim cannot be changed in place, and replacing it would lose its data",
+		Next: "give the volume another name to begin empty, or set PlanOptions.DataLoss"}}
+}
+
+func expandable(info driver.Info, claim map[string]any) bool {
+	class, _ := lookup(claim, trail{{field: "spec"}, {field: "storageClassName"}}).(string)
+	for _, c := range info.StorageClasses {
+		if c.Name == class {
+			return c.AllowExpansion
+		}
+	}
+	return false
+}
+
+// mutable reports whether the API server lets a leaf of a kind change, as its
+// validation does (k8s.io/kubernetes/pkg/apis/*/validation).
+func mutable(kind string, at trail) bool {
+	if len(at) == 0 || at[0].field != "spec" || len(at) < 2 {
+		return kind != "Secret" || len(at) == 0 || at[0].field != "type"
+	}
+	second := at[1].field
+	switch kind {
+	case "Deployment", "DaemonSet", "ReplicaSet":
+		return second != "selector"
+	case "StatefulSet":
+		return slices.Contains([]string{"replicas", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy", "minReadySeconds", "ordinals", "revisionHistoryLimit"}, second)
+	case "Job":
+		return slices.Contains([]string{"parallelism", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "suspend", "backoffLimit"}, second)
+	case "PersistentVolumeClaim":
+		return second == "resources"
+	case "Service":
+		return second != "clusterIP" && second != "clusterIPs"
+	}
+	return true
+}
+
+// propagation is how an object is deleted to be made anew: what a StatefulSet
+// owns is taken over by the next one.
+func propagation(action Action, kind string) driver.Propagation {
+	if action == ActionReplace && kind == "StatefulSet" {
+		return driver.Orphan
+	}
+	if action == ActionReplace {
+		return driver.Foreground
+	}
+	return driver.Background
+}

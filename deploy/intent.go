@@ -1,0 +1,97 @@
+package deploy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/klauspost/compress/zstd"
+)
+
+// The formats of what this package stores; see envelope.
+const (
+	intentFormat  = 1
+	recordFormat  = 1
+	releaseFormat = 1
+)
+
+// envelope stands in front of every stored document: a reader that is older
+// than MinReader leaves the document alone.
+type envelope struct {
+	Format    int `json:"format"`
+	MinReader int `json:"minReader"`
+}
+
+func (e envelope) check(what string, mine int) error {
+	if e.MinReader > mine {
+		return fmt.Errorf("%s: %w: written by a newer version (format %d); update this program", what, appspan.ErrUnsupported, e.Format)
+	}
+	return nil
+}
+
+// intent is what a plan or a release is meant to do: the unresolved
+// application and all that resolves it. It holds secret values, and is only
+// ever stored sealed.
+type intent struct {
+	envelope
+	Kind PlanKind `json:"kind"`
+	// Application is the unresolved application with its secrets.
+	Application json.RawMessage `json:"application,omitempty"`
+	// Resolved is the application with answers and overrides, under the name
+	// "", or, for a rollback, that of each cluster.
+	Resolved  map[string]json.RawMessage `json:"resolved,omitempty"`
+	Params    map[string]appmodel.JSON   `json:"params,omitempty"`
+	Overrides []*appmodel.Override       `json:"overrides,omitempty"`
+	Images    map[string]string          `json:"images,omitempty"`
+	Adopt     bool                       `json:"adopt,omitempty"`
+	Yield     []Yield                    `json:"yield,omitempty"`
+	DataLoss  bool                       `json:"dataLoss,omitempty"`
+	// FromRevision is, for a rollback, the release of each cluster.
+	FromRevision map[string]int `json:"fromRevision,omitempty"`
+	// Data says, for a removal, that data goes too.
+	Data bool `json:"data,omitempty"`
+
+	resolved *resolvedApplication // as long as the plan is in memory
+}
+
+// encodeApplication writes an application with its secrets.
+func encodeApplication(app *appmodel.Application) (json.RawMessage, error) {
+	return appmodel.Encode(app, &appmodel.EncodeOptions{Secrets: true, JSON: true})
+}
+
+func decodeApplication(data []byte) (*appmodel.Application, error) {
+	app, _, err := appmodel.Decode(data, nil)
+	return app, err
+}
+
+// maxStored bounds what a stored document may unpack to.
+const maxStored = 64 << 20
+
+// pack compresses the JSON of v.
+func pack(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer enc.Close()
+	return enc.EncodeAll(data, nil), nil
+}
+
+// unpack is the reverse of pack; what is damaged is appspan.ErrCorrupt.
+func unpack(data []byte, v any) error {
+	dec, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderMaxMemory(maxStored), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", appspan.ErrCorrupt, err)
+	}
+	defer dec.Close()
+	if err := json.NewDecoder(dec).Decode(v); err != nil {
+		return fmt.Errorf("%w: %w", appspan.ErrCorrupt, err)
+	}
+	return nil
+}

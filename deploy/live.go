@@ -1,0 +1,190 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
+)
+
+var (
+	kindSecret    = kindRef{APIVersion: "v1", Kind: "Secret"}
+	kindClaim     = kindRef{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+	kindNamespace = kindRef{APIVersion: "v1", Kind: "Namespace"}
+)
+
+// live is what a cluster has, read with one LIST a kind.
+type live struct {
+	cluster *cluster.Cluster
+	scope   scope
+	info    driver.Info
+
+	// namespace is the namespace itself, nil if it does not exist.
+	namespace *driver.Object
+	// state is the record of the application there; its record is nil if the
+	// application has never been on the cluster.
+	state *state
+
+	mu      sync.Mutex
+	objects map[kindRef]map[string]driver.Object // by name
+}
+
+// read gets what is needed before rendering: the cluster's abilities, the
+// namespace, the record, and claims that may hold kept secrets.
+func (d *Deployer) read(ctx context.Context, c *cluster.Cluster, app, namespace string) (*live, error) {
+	info, err := c.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &live{cluster: c, info: info, objects: map[kindRef]map[string]driver.Object{},
+		scope: scope{installation: d.opts.Installation, application: app, namespace: namespace, clusterUID: info.UID}}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		obj, err := c.Get(ctx, driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: namespace})
+		switch {
+		case errors.Is(err, appspan.ErrNotFound):
+		case err != nil:
+			return err
+		default:
+			l.namespace = &obj
+		}
+		return nil
+	})
+	g.Go(func() error { return l.list(ctx, kindSecret) })
+	g.Go(func() error { return l.list(ctx, kindClaim) })
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	l.state = &state{generated: secretValues{}}
+	if parent, ok := l.objects[kindSecret][l.scope.parent()]; ok {
+		st, err := d.openState(l.scope, parent)
+		if err != nil {
+			return nil, err
+		}
+		l.state = st
+	}
+	if l.state.record == nil {
+		return l, d.readKept(l)
+	}
+	return l, nil
+}
+
+// readKept takes generated secrets from claims that outlived the application:
+// data moves with its password.
+func (d *Deployer) readKept(l *live) error {
+	for _, claim := range l.objects[kindClaim] {
+		if !l.scope.ours(claim.Labels) {
+			continue
+		}
+		var m objectMeta
+		if json.Unmarshal(claim.JSON, &m) != nil || m.Metadata.Annotations[appmodel.AnnotationKept] == "" {
+			continue
+		}
+		values, err := d.openKept(l.scope, m.Metadata.Annotations[appmodel.AnnotationKept])
+		if err != nil {
+			return fmt.Errorf("%s: the secrets kept with its data: %w; remove the annotation %s to deploy with new ones", claim.Ref, err, appmodel.AnnotationKept)
+		}
+		for group, items := range values {
+			for name, value := range items {
+				l.state.generated.set(group, name, value)
+			}
+		}
+	}
+	return nil
+}
+
+// readKinds lists the kinds that have not been read, in parallel.
+func (l *live) readKinds(ctx context.Context, kinds []kindRef) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, k := range kinds {
+		if k == kindNamespace || l.has(k) {
+			continue
+		}
+		g.Go(func() error { return l.list(ctx, k) })
+	}
+	return g.Wait()
+}
+
+func (l *live) has(k kindRef) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.objects[k]
+	return ok
+}
+
+// list reads all objects of one kind in the namespace, or, of a cluster-scoped
+// kind, those of the application. Foreign objects are read too: a namesake
+// that is not ours must be seen before it is written over.
+func (l *live) list(ctx context.Context, k kindRef) error {
+	info, served := l.info.Lookup(k.APIVersion, k.Kind)
+	if !served {
+		l.put(k, nil)
+		return nil
+	}
+	q := cluster.Query{APIVersion: k.APIVersion, Kind: k.Kind, Namespace: l.scope.namespace}
+	if !info.Namespaced {
+		q.Namespace = ""
+		q.Labels = appmodel.LabelInstallation + "=" + l.scope.installation
+	}
+	if k == kindSecret {
+		q.Fields = "type!=" + releaseType
+	}
+	found := map[string]driver.Object{}
+	for obj, err := range l.cluster.List(ctx, q) {
+		if err != nil {
+			return err
+		}
+		found[obj.Name] = obj
+	}
+	l.put(k, found)
+	return nil
+}
+
+func (l *live) put(k kindRef, found map[string]driver.Object) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.objects[k] = found
+}
+
+// find returns a live object.
+func (l *live) find(ref driver.Ref) (driver.Object, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	obj, ok := l.objects[kindRef{APIVersion: ref.APIVersion, Kind: ref.Kind}][ref.Name]
+	return obj, ok
+}
+
+// objectMeta is the metadata of an object's JSON.
+type objectMeta struct {
+	Metadata struct {
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+		Finalizers  []string          `json:"finalizers"`
+	} `json:"metadata"`
+}
+
+// deleteAll deletes what a query selects; what is gone already is fine.
+func deleteAll(ctx context.Context, c *cluster.Cluster, q cluster.Query) error {
+	var refs []driver.Object
+	for obj, err := range c.List(ctx, q) {
+		if err != nil {
+			return err
+		}
+		refs = append(refs, obj)
+	}
+	for _, obj := range refs {
+		err := c.Delete(ctx, obj.Ref, driver.DeleteOptions{UID: obj.UID})
+		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}

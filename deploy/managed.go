@@ -1,0 +1,148 @@
+package deploy
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// managers is who owns which fields of one live object, read from
+// metadata.managedFields (KEP-555).
+type managers []managerEntry
+
+type managerEntry struct {
+	Manager     string         `json:"manager"`
+	Operation   string         `json:"operation"`
+	Subresource string         `json:"subresource"`
+	Time        time.Time      `json:"time"`
+	Fields      map[string]any `json:"fieldsV1"`
+}
+
+// readManagers reads the managers of an object's JSON.
+func readManagers(data json.RawMessage) managers {
+	var o struct {
+		Metadata struct {
+			ManagedFields managers `json:"managedFields"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(data, &o) != nil {
+		return nil
+	}
+	return o.Metadata.ManagedFields
+}
+
+// applied is the entry of the server-side applies of a manager.
+func (m managers) applied(name string) (managerEntry, bool) {
+	for _, e := range m {
+		if e.Manager == name && e.Operation == "Apply" && e.Subresource == "" {
+			return e, true
+		}
+	}
+	return managerEntry{}, false
+}
+
+// owners returns who owns the leaf at a path, other than the manager self.
+func (m managers) owners(at trail, self string) []string {
+	var names []string
+	for _, e := range m {
+		if e.Manager != self && owns(e.Fields, at) {
+			names = append(names, e.Manager)
+		}
+	}
+	return names
+}
+
+// latestUpdate is the manager other than self that last changed the object by
+// something else than a status: the best guess at who removed a field, which
+// managedFields do not say.
+func (m managers) latestUpdate(self string) string {
+	var name string
+	var at time.Time
+	for _, e := range m {
+		if e.Manager != self && e.Subresource != "status" && !e.Time.Before(at) {
+			name, at = e.Manager, e.Time
+		}
+	}
+	return name
+}
+
+// owns reports whether a FieldsV1 tree holds the leaf at a path, or an atomic
+// value that contains it.
+func owns(fields map[string]any, at trail) bool {
+	for _, s := range at {
+		if len(fields) == 0 {
+			return true // an atomic value above the leaf
+		}
+		next, ok := child(fields, s)
+		if !ok {
+			return false
+		}
+		fields = next
+	}
+	return true
+}
+
+// child descends by one step: "f:name" is a field, `k:{…}` an entry by key.
+func child(fields map[string]any, s step) (map[string]any, bool) {
+	if s.field != "" {
+		v, ok := fields["f:"+s.field]
+		m, _ := v.(map[string]any)
+		return m, ok
+	}
+	if s.key == nil {
+		return nil, true // inside an atomic list
+	}
+	for name, v := range fields {
+		rest, ok := strings.CutPrefix(name, "k:")
+		if !ok {
+			continue
+		}
+		var key map[string]any
+		if json.Unmarshal([]byte(rest), &key) == nil && sameKey(key, s.key) {
+			m, _ := v.(map[string]any)
+			return m, true
+		}
+	}
+	return nil, false
+}
+
+// dropped returns the leaves that a FieldsV1 tree owns, that live has and want
+// has no more: the next apply removes them.
+func dropped(fields map[string]any, want, live any) []difference {
+	var out []difference
+	droppedAt(nil, fields, want, live, &out)
+	return out
+}
+
+func droppedAt(at trail, fields map[string]any, want, live any, out *[]difference) {
+	if live == nil {
+		return
+	}
+	if want == nil {
+		if len(at) > 0 && !empty(live) {
+			*out = append(*out, difference{at: at, live: live})
+		}
+		return
+	}
+	for name, v := range fields {
+		inner, _ := v.(map[string]any)
+		if field, ok := strings.CutPrefix(name, "f:"); ok {
+			w, _ := want.(map[string]any)
+			l, _ := live.(map[string]any)
+			droppedAt(at.with(step{field: field}), inner, w[field], l[field], out)
+			continue
+		}
+		if text, ok := strings.CutPrefix(name, "k:"); ok {
+			var key map[string]any
+			names := listKeys(at)
+			if names == nil || json.Unmarshal([]byte(text), &key) != nil {
+				continue
+			}
+			w, _ := want.([]any)
+			l, _ := live.([]any)
+			wantEntry, _ := find(w, names, key)
+			liveEntry, _ := find(l, names, key)
+			droppedAt(at.with(step{key: key}), inner, wantEntry, liveEntry, out)
+		}
+	}
+}

@@ -1,0 +1,534 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
+)
+
+// PlanOptions shape a plan.
+type PlanOptions struct {
+	// Answers are the answers to the application's parameters.
+	Answers map[string]appmodel.JSON
+	// Overrides are applied in this order.
+	Overrides []*appmodel.Override
+	// Images maps image references to those that are used in their place.
+	Images map[string]string
+	// Adopt takes over objects that have the names of ours and belong to
+	// nobody else of our kind. Without it they are refusals.
+	Adopt bool
+	// Yield leaves fields to whoever else owns them.
+	Yield []Yield
+	// DataLoss allows what would lose data: shrinking or replacing claims.
+	DataLoss bool
+	// OnEvent hears how the plan goes.
+	OnEvent func(appspan.Event)
+}
+
+// Plan computes what it would take to make the application run as it says on
+// the clusters of the target, and changes nothing. A cluster that does not
+// answer, or on which something stands in the way, is a state of its
+// [ClusterPlan], not an error; an application that is not valid is
+// appspan.ErrInvalid.
+func (d *Deployer) Plan(ctx context.Context, app *appmodel.Application, to Target, opts *PlanOptions) (*Plan, error) {
+	p, events, err := d.newPlan(ctx, app, to, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer events.close()
+	if err := d.planAll(ctx, p, events); err != nil {
+		return nil, err
+	}
+	return p, p.finish(d)
+}
+
+// newPlan resolves and seals what is meant.
+func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Target, opts *PlanOptions) (*Plan, *dispatcher, error) {
+	if app == nil {
+		return nil, nil, fmt.Errorf("plan: %w: no application", appspan.ErrInvalid)
+	}
+	var o PlanOptions
+	if opts != nil {
+		o = *opts
+	}
+	name := app.Metadata.Name
+	to, err := to.normal(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range to.Clusters {
+		if err := d.authorize(ctx, appspan.VerbRead, name, to, c); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := appmodel.Validate(app).Err(); err != nil {
+		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+	}
+	raw, err := encodeApplication(app)
+	if err != nil {
+		return nil, nil, err
+	}
+	resolved, params, err := appmodel.Resolve(app, o.Answers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+	}
+	if len(o.Overrides) > 0 {
+		if resolved, _, err = appmodel.Apply(resolved, o.Overrides...); err != nil {
+			return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+		}
+	}
+	if err := appmodel.Validate(resolved).Err(); err != nil {
+		return nil, nil, fmt.Errorf("plan of %s, with answers and overrides: %w", name, err)
+	}
+	resolvedRaw, err := encodeApplication(resolved)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindDeploy,
+		Application: raw, Params: params, Overrides: o.Overrides, Images: o.Images, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
+		Resolved: map[string]json.RawMessage{"": resolvedRaw}}
+	p := &Plan{Kind: KindDeploy, Application: name, Installation: d.opts.Installation, Target: to, intent: in}
+	in.resolved = &resolvedApplication{app: resolved, params: params}
+	return p, newDispatcher(o.OnEvent), nil
+}
+
+// application is what is to run on a cluster.
+func (in *intent) application(clusterName string) (resolvedApplication, error) {
+	if in.resolved != nil {
+		return *in.resolved, nil
+	}
+	raw, ok := in.Resolved[clusterName]
+	if !ok {
+		raw, ok = in.Resolved[""]
+	}
+	if !ok {
+		return resolvedApplication{}, fmt.Errorf("%w: the plan has no application for cluster %q", appspan.ErrCorrupt, clusterName)
+	}
+	app, err := decodeApplication(raw)
+	return resolvedApplication{app: app, params: in.Params}, err
+}
+
+// planAll plans every cluster in parallel.
+func (d *Deployer) planAll(ctx context.Context, p *Plan, events *dispatcher) error {
+	p.Clusters = make([]ClusterPlan, len(p.Target.Clusters))
+	var wg sync.WaitGroup
+	for i, name := range p.Target.Clusters {
+		wg.Go(func() {
+			p.Clusters[i] = d.planOne(ctx, p, name)
+			events.send(planEvent(&p.Clusters[i]))
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for i := range p.Clusters {
+		if err := p.Clusters[i].err; errors.Is(err, appspan.ErrInvalid) {
+			return fmt.Errorf("plan of %s for %s: %w", p.Application, p.Clusters[i].Cluster, err)
+		}
+	}
+	return nil
+}
+
+func planEvent(c *ClusterPlan) appspan.Event {
+	e := appspan.Event{Cluster: c.Cluster, Kind: appspan.EventState, Phase: PhasePlan,
+		Message: fmt.Sprintf("%d to change, %d unchanged", len(c.Changes), c.Unchanged)}
+	if err := c.Err(); err != nil {
+		e.Kind, e.Message = appspan.EventFailure, err.Error()
+	}
+	return e
+}
+
+// planOne plans one cluster within its time limit.
+func (d *Deployer) planOne(ctx context.Context, p *Plan, name string) ClusterPlan {
+	limited, cancel := context.WithTimeout(ctx, d.opts.ClusterTimeout)
+	defer cancel()
+	out := ClusterPlan{Cluster: name}
+	c, err := d.clusters.Cluster(limited, name)
+	if err == nil {
+		err = d.planCluster(limited, c, p, &out)
+	}
+	if err == nil {
+		return out
+	}
+	out.err, out.Error, out.State = err, err.Error(), ClusterUnknown
+	if errors.Is(err, appspan.ErrUnsupported) || errors.Is(err, appspan.ErrCorrupt) || errors.Is(err, appspan.ErrDenied) || errors.Is(err, appspan.ErrConflict) {
+		out.State = ClusterRefused
+		out.Refusals = append(out.Refusals, Refusal{Object: driver.Ref{Kind: "Application", Namespace: p.Target.Namespace, Name: p.Application},
+			Reason: err.Error(), Next: "mend this, then plan again"})
+	}
+	if c != nil {
+		out.LastAnswer = c.LastAnswer()
+	}
+	return out
+}
+
+// work is what applying a cluster's part needs and a stored plan does not
+// hold; it is computed again from the intent.
+type work struct {
+	live    *live
+	app     resolvedApplication
+	objects []*desired
+	values  secretValues
+	// byRef finds the desired object of a change.
+	byRef map[driver.Ref]*desired
+	// services must have endpoints when the application is ready.
+	services []string
+}
+
+// planCluster fills in one cluster's part of a plan.
+func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan, out *ClusterPlan) error {
+	l, err := d.read(ctx, c, p.Application, p.Target.Namespace)
+	if err != nil {
+		return err
+	}
+	w := &work{live: l, byRef: map[driver.Ref]*desired{}, values: secretValues{}}
+	out.work, out.UID, out.Abilities = w, l.info.UID, abilities(l.info)
+	if p.Kind != KindRemove {
+		if err := d.prepare(l, p, w, out); err != nil {
+			return err
+		}
+	}
+	kinds := kindsOf(w.objects)
+	if r := l.state.record; r != nil {
+		kinds = append(kinds, r.Kinds...)
+	}
+	if err := l.readKinds(ctx, kinds); err != nil {
+		return err
+	}
+	if l.namespace != nil && l.namespace.Deleting && p.Kind != KindRemove {
+		out.Refusals = append(out.Refusals, Refusal{Object: l.namespace.Ref, Reason: "it is being deleted", Next: "wait until it is gone, or use another namespace"})
+	}
+	if p.Kind == KindRemove {
+		d.planRemoval(p, l, out)
+	} else {
+		d.planChanges(p, l, w, out)
+	}
+	if r := l.state.record; r != nil {
+		out.Revision = r.Revision
+	}
+	if len(out.Changes) > 0 {
+		out.Revision++
+	}
+	out.State = ClusterPlanned
+	if len(out.Refusals) > 0 {
+		out.State = ClusterRefused
+	}
+	return out.seal()
+}
+
+// prepare renders and stamps the application.
+func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
+	app, err := p.intent.application(l.cluster.Name())
+	if err != nil {
+		return err
+	}
+	values := d.secretsFor(l, app.app)
+	w.app, w.values = app, values
+	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities && sameValue(before.values, values) {
+		w.objects, w.byRef, w.services = before.objects, before.byRef, before.services
+		return nil
+	}
+	rendered, err := d.renderFor(l, p.intent, app, values)
+	if err != nil {
+		return err
+	}
+	w.services, out.Notes = rendered.Services, rendered.Notes
+	w.objects = make([]*desired, len(rendered.Objects))
+	for i, o := range rendered.Objects {
+		if w.objects[i], err = d.stamp(l.scope, o, p.intent.Yield); err != nil {
+			return err
+		}
+		w.byRef[o.Ref] = w.objects[i]
+	}
+	return nil
+}
+
+// planChanges compares what is to be with what is.
+func (d *Deployer) planChanges(p *Plan, l *live, w *work, out *ClusterPlan) {
+	if l.namespace == nil {
+		out.Changes = append(out.Changes, Change{Action: ActionCreate,
+			Object: driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: l.scope.namespace}, Reason: "it does not exist"})
+	}
+	for _, o := range w.objects {
+		change, refusals := d.planObject(p, l, o)
+		out.Refusals = append(out.Refusals, refusals...)
+		if change == nil {
+			out.Unchanged++
+			continue
+		}
+		out.Changes = append(out.Changes, *change)
+	}
+	out.Changes = append(out.Changes, d.planPrune(l, w)...)
+}
+
+// planObject compares one object.
+func (d *Deployer) planObject(p *Plan, l *live, o *desired) (*Change, []Refusal) {
+	change := &Change{Object: o.Ref, Component: o.Component, Route: o.Route, Want: o.hash}
+	obj, exists := l.find(o.Ref)
+	if !exists {
+		change.Action = ActionCreate
+		return change, nil
+	}
+	change.UID = obj.UID
+	known, recorded := item{}, false
+	if r := l.state.record; r != nil {
+		known, recorded = r.Inventory[inventoryKey(o.Ref)]
+	}
+	mine := l.scope.ours(obj.Labels) || recorded && known.UID == obj.UID && known.UID != ""
+	if obj.Deleting {
+		return change, []Refusal{{Object: o.Ref, Reason: "it is being deleted", Next: "wait until it is gone, then plan again"}}
+	}
+	if recorded && known.UID == obj.UID && known.Hash == o.hash && untouched(known, o, obj) {
+		return nil, nil
+	}
+	if !mine {
+		if owner := obj.Labels[appmodel.LabelApplication]; owner != "" && obj.Labels[appmodel.LabelInstallation] != "" {
+			return change, []Refusal{{Object: o.Ref, Reason: fmt.Sprintf("it belongs to application %q of installation %q", owner, obj.Labels[appmodel.LabelInstallation]),
+				Next: "use another namespace or another application name"}}
+		}
+		if !p.intent.Adopt {
+			return change, []Refusal{{Object: o.Ref, Reason: "an object of this name is there and is not ours", Next: "use another namespace, rename it, or set PlanOptions.Adopt to take it over"}}
+		}
+	}
+	return d.planUpdate(p, l, o, obj, change, mine)
+}
+
+// untouched reports whether nobody has changed what we sent since it was
+// written: the object is the same to the byte, or its specification is the one
+// of that generation and our labels and annotations are in place.
+func untouched(known item, o *desired, obj driver.Object) bool {
+	if known.Revision != "" && known.Revision == obj.Revision {
+		return true
+	}
+	return obj.Generation != 0 && known.Generation == obj.Generation && sameMeta(o, obj)
+}
+
+// planUpdate compares the leaves of an object that exists.
+func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, change *Change, mine bool) (*Change, []Refusal) {
+	var current map[string]any
+	if err := json.Unmarshal(obj.JSON, &current); err != nil {
+		return change, []Refusal{{Object: o.Ref, Reason: "its JSON does not parse: " + err.Error(), Next: "look at it with kubectl"}}
+	}
+	m := readManagers(obj.JSON)
+	self := l.scope.manager()
+	differences := compare(o.compared, current)
+	sent := annotation(current, appmodel.AnnotationHash)
+	entry, applied := m.applied(self)
+	var gone []difference
+	if applied && sent != o.hash {
+		gone = dropped(entry.Fields, o.tree, current)
+	}
+	if len(differences) == 0 && len(gone) == 0 && sent == o.hash && mine {
+		return nil, nil
+	}
+	change.Action = ActionUpdate
+	if !mine {
+		change.Action = ActionAdopt
+	}
+	change.Base = d.baseHash(o, current)
+	for _, diff := range differences {
+		if bookkeeping(diff.at) {
+			continue
+		}
+		f := FieldChange{Path: diff.at.String(), Old: leafJSON(diff.live, o.Sensitive), New: leafJSON(diff.want, o.Sensitive)}
+		owned := applied && owns(entry.Fields, diff.at)
+		others := m.owners(diff.at, self)
+		switch {
+		case !mine || owned && diff.live != nil:
+		case len(others) > 0:
+			f.Drift, f.Manager = true, others[0]
+		case sent == o.hash: // we sent it, and it is not there any more
+			f.Drift, f.Manager = true, m.latestUpdate(self)
+		}
+		change.Fields = append(change.Fields, f)
+	}
+	for _, diff := range gone {
+		if !bookkeeping(diff.at) {
+			change.Fields = append(change.Fields, FieldChange{Path: diff.at.String(), Old: leafJSON(diff.live, o.Sensitive)})
+		}
+	}
+	slices.SortStableFunc(change.Fields, func(a, b FieldChange) int { return strings.Compare(a.Path, b.Path) })
+	if len(change.Fields) == 0 {
+		change.Reason = "only what is recorded about it changes"
+	}
+	return change, judgeUpdate(p, l, o, current, append(differences, gone...), change)
+}
+
+// baseHash is the hash of the leaves that are ours or are to be, as they are.
+func (d *Deployer) baseHash(o *desired, current map[string]any) string {
+	var values []any
+	leaves(nil, o.compared, func(at trail, _ any) {
+		if !bookkeeping(at) {
+			values = append(values, at.String(), lookup(current, at))
+		}
+	})
+	data, _ := json.Marshal(values)
+	return d.opts.Keys.Digest("deploy base", data)[:32]
+}
+
+// bookkeeping reports whether a leaf is ours to record and nothing that a
+// person asked for.
+func bookkeeping(at trail) bool {
+	return len(at) == 3 && at[0].field == "metadata" && at[1].field == "annotations" && at[2].field == appmodel.AnnotationHash
+}
+
+// planPrune finds what is ours and not desired any more.
+func (d *Deployer) planPrune(l *live, w *work) []Change {
+	r := l.state.record
+	if r == nil {
+		return nil
+	}
+	var out []Change
+	for _, k := range r.Kinds {
+		for _, name := range slices.Sorted(maps.Keys(l.objects[k])) {
+			obj := l.objects[k][name]
+			if w.byRef[obj.Ref] != nil || obj.Deleting || !l.scope.ours(obj.Labels) || obj.Labels[applySetPartOf] != l.scope.applySet() {
+				continue
+			}
+			if _, ok := r.Inventory[inventoryKey(obj.Ref)]; !ok {
+				continue
+			}
+			out = append(out, pruneChange(obj, false))
+		}
+	}
+	return out
+}
+
+// pruneChange deletes an object, or keeps it if it holds data.
+func pruneChange(obj driver.Object, data bool) Change {
+	c := Change{Action: ActionDelete, Object: obj.Ref, UID: obj.UID, Component: obj.Labels[appmodel.LabelComponent], Route: obj.Labels[appmodel.LabelRoute]}
+	var m objectMeta
+	_ = json.Unmarshal(obj.JSON, &m) // no annotations: nothing to keep
+	if !data && m.Metadata.Annotations[annotationKeep] == "true" {
+		c.Action, c.Reason = ActionKeep, "it holds data"
+		return c
+	}
+	c.Reason = "the application does not have it any more"
+	return c
+}
+
+// sameMeta reports whether our labels and annotations are on the object.
+func sameMeta(o *desired, obj driver.Object) bool {
+	for k, v := range o.Labels {
+		if obj.Labels[k] != v {
+			return false
+		}
+	}
+	var m objectMeta
+	if json.Unmarshal(obj.JSON, &m) != nil {
+		return false
+	}
+	meta, _ := o.tree["metadata"].(map[string]any)
+	annotations, _ := meta["annotations"].(map[string]any)
+	for k, v := range annotations {
+		if m.Metadata.Annotations[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func annotation(tree map[string]any, name string) string {
+	v, _ := lookup(tree, trail{{field: "metadata"}, {field: "annotations"}, {field: name}}).(string)
+	return v
+}
+
+// leafJSON is a value as a plan shows it.
+func leafJSON(v any, secret bool) json.RawMessage {
+	if v == nil {
+		return nil
+	}
+	if secret {
+		v = appmodel.Redacted
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// abilities is a hash of what plans depend on: not nodes, which come and go.
+func abilities(info driver.Info) string {
+	info.Nodes = nil
+	data, _ := json.Marshal(info)
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+// seal computes the hash of a cluster's part.
+func (c *ClusterPlan) seal() error {
+	data, err := json.Marshal([]any{c.Cluster, c.UID, c.Abilities, c.Revision, c.Changes})
+	sum := sha256.Sum256(data)
+	c.Hash = hex.EncodeToString(sum[:])
+	return err
+}
+
+// finish seals the intent and computes the plan's hash.
+func (p *Plan) finish(d *Deployer) error {
+	packed, err := pack(p.intent)
+	if err != nil {
+		return err
+	}
+	if p.Sealed, err = d.opts.Keys.Seal(packed, p.context()); err != nil {
+		return err
+	}
+	plain, err := json.Marshal(p.intent)
+	if err != nil {
+		return err
+	}
+	parts := []any{p.Kind, p.Application, p.Installation, p.Target, d.opts.Keys.Digest("deploy intent", plain)}
+	for _, c := range p.Clusters {
+		parts = append(parts, c.Cluster, c.Hash)
+	}
+	data, err := json.Marshal(parts)
+	sum := sha256.Sum256(data)
+	p.Hash = "sha256:" + hex.EncodeToString(sum[:])
+	return err
+}
+
+func (p *Plan) context() []byte {
+	return []byte("plan\x00" + string(p.Kind) + "\x00" + p.Installation + "\x00" + p.Application + "\x00" + p.Target.Namespace)
+}
+
+// open reads the intent of a plan that was stored.
+func (p *Plan) open(d *Deployer) error {
+	if p.intent != nil {
+		return nil
+	}
+	packed, err := d.opts.Keys.Open(p.Sealed, p.context())
+	if err != nil {
+		return fmt.Errorf("plan of %s: %w", p.Application, err)
+	}
+	in := &intent{}
+	if err := unpack(packed, in); err != nil {
+		return fmt.Errorf("plan of %s: %w", p.Application, err)
+	}
+	if err := in.check("plan of "+p.Application, intentFormat); err != nil {
+		return err
+	}
+	p.intent = in
+	return nil
+}
+
+// age is how long ago a cluster last answered, for messages.
+func age(last time.Time) string {
+	if last.IsZero() {
+		return "it has never answered"
+	}
+	return "its last answer is " + time.Since(last).Round(time.Second).String() + " old"
+}

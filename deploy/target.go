@@ -1,0 +1,33 @@
+package deploy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/appspan-dev/appspan"
+)
+
+// Target says where an application runs.
+type Target struct {
+	// Clusters are names of clusters; at least one, each once.
+	Clusters []string `json:"clusters"`
+	// Namespace is the namespace on each of them; default: the application's
+	// name. It is created where it does not exist.
+	Namespace string `json:"namespace,omitempty"`
+	// Team is whose application it is, for the Authorizer.
+	Team string `json:"team,omitempty"`
+}
+
+func (t Target) normal(application string) (Target, error) {
+	if len(t.Clusters) == 0 {
+		return t, fmt.Errorf("target of %s: %w: no clusters; name at least one", application, appspan.ErrInvalid)
+	}
+	t.Clusters = slices.Sorted(slices.Values(t.Clusters))
+	if unique := slices.Compact(slices.Clone(t.Clusters)); len(unique) != len(t.Clusters) {
+		return t, fmt.Errorf("target of %s: %w: a cluster is named twice", application, appspan.ErrInvalid)
+	}
+	if t.Namespace == "" {
+		t.Namespace = application
+	}
+	return t, nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strings"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/deploy"
+)
+
+// display shows progress: one live line for each cluster on a terminal, plain
+// lines otherwise.
+type display struct {
+	out   io.Writer
+	live  bool
+	lines map[string]string // by cluster, on a terminal
+	drawn int
+}
+
+func newDisplay(plain bool) *display {
+	info, err := os.Stdout.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+	return &display{out: os.Stdout, live: terminal && !plain, lines: map[string]string{}}
+}
+
+// chapter begins a part of the story.
+func (d *display) chapter(title string) {
+	d.end()
+	if d.live {
+		fmt.Fprintf(d.out, "\n\x1b[1m▸ %s\x1b[0m\n", title)
+		return
+	}
+	fmt.Fprintf(d.out, "\n== %s\n", title)
+}
+
+func (d *display) print(format string, args ...any) {
+	d.end()
+	fmt.Fprintf(d.out, format+"\n", args...)
+}
+
+// event shows one event of a long call.
+func (d *display) event(e appspan.Event) {
+	text := e.Message
+	if e.Component != "" && e.Kind != appspan.EventProgress {
+		text = e.Component + " " + text
+	}
+	if e.Total > 0 {
+		text = fmt.Sprintf("[%d/%d] %s", e.Done, e.Total, text)
+	}
+	if !d.live {
+		if e.Kind != appspan.EventProgress {
+			fmt.Fprintf(d.out, "  %-6s %-6s %s\n", e.Cluster, e.Phase, text)
+		}
+		return
+	}
+	d.lines[e.Cluster] = text
+	d.draw()
+}
+
+// draw replaces the live lines.
+func (d *display) draw() {
+	if d.drawn > 0 {
+		fmt.Fprintf(d.out, "\x1b[%dA", d.drawn)
+	}
+	names := make([]string, 0, len(d.lines))
+	for name := range d.lines {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		fmt.Fprintf(d.out, "\r\x1b[2K  %-6s %s\n", name, clip(d.lines[name], 100))
+	}
+	d.drawn = len(names)
+}
+
+// end leaves the live lines as they are.
+func (d *display) end() {
+	d.drawn = 0
+	d.lines = map[string]string{}
+}
+
+func clip(s string, width int) string {
+	if r := []rune(s); len(r) > width {
+		return string(r[:width-1]) + "…"
+	}
+	return s
+}
+
+// plan shows what would change: counts, and fields of updates.
+func (d *display) plan(p *deploy.Plan) {
+	d.end()
+	for _, c := range p.Clusters {
+		counts := map[deploy.Action]int{}
+		for _, ch := range c.Changes {
+			counts[ch.Action]++
+		}
+		d.print("  %s: %s, %d unchanged (%s)", c.Cluster, describe(counts), c.Unchanged, c.State)
+		for _, n := range c.Notes {
+			d.print("    note: %s", n.Message)
+		}
+	}
+	for _, c := range p.Clusters[:1] { // the others are alike
+		for _, ch := range c.Changes {
+			if ch.Action == deploy.ActionCreate {
+				continue
+			}
+			d.print("    %s %s", ch.Action, ch.Object)
+			for _, f := range ch.Fields {
+				who := ""
+				if f.Drift {
+					who = "   (drift, by " + f.Manager + ")"
+				}
+				d.print("      %s: %s → %s%s", f.Path, orNone(f.Old), orNone(f.New), who)
+			}
+		}
+	}
+}
+
+func describe(counts map[deploy.Action]int) string {
+	var parts []string
+	for _, a := range []deploy.Action{deploy.ActionCreate, deploy.ActionUpdate, deploy.ActionReplace, deploy.ActionDelete, deploy.ActionKeep} {
+		if n := counts[a]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", n, a))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing to change"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func orNone(v []byte) string {
+	if len(v) == 0 {
+		return "–"
+	}
+	return clip(string(v), 60)
+}
