@@ -152,12 +152,12 @@ func (w *watch) list(ctx context.Context) error {
 
 // follow reads one stream to its end. An end in good order is no error.
 func (w *watch) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	life, cancel := context.WithCancel(ctx)
 	defer cancel()
 	q := w.q
 	q.Revision = w.revision
 	late := time.AfterFunc(w.c.opts.Timeout, cancel)
-	stream, err := w.driver.Watch(ctx, q)
+	stream, err := w.driver.Watch(life, q)
 	if !late.Stop() && err != nil {
 		err = fmt.Errorf("%w: no answer within %v", appspan.ErrUnavailable, w.c.opts.Timeout)
 	}
