@@ -151,8 +151,10 @@ func parseEvent(line []byte, q driver.Query) (driver.WatchEvent, error) {
 	e := driver.WatchEvent{Type: driver.WatchEventType(kind)}
 	switch e.Type {
 	case driver.Added, driver.Modified, driver.Deleted:
-		e.Object, err = parse(object, q.APIVersion, q.Kind, q.Projection)
-		return e, err
+		if e.Object, err = parse(object, q.APIVersion, q.Kind, q.Projection); err != nil {
+			return driver.WatchEvent{}, err
+		}
+		return e, nil
 	case driver.Bookmark:
 		var o struct {
 			Metadata struct {
