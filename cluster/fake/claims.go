@@ -59,7 +59,7 @@ func (c *Cluster) bindClaim(t task, claim *corev1.PersistentVolumeClaim, class *
 	}
 	c.put(volume, provisionerName)
 	pv := task{kind: c.kinds.find("v1", "PersistentVolume"), key: key{"", name}}
-	_, _ = mutate(c, pv, "status", controllerManager, func(o *corev1.PersistentVolume) { o.Status.Phase = corev1.VolumeBound })
+	_, _ = mutate(c, pv, "status", controllerManager, func(o *corev1.PersistentVolume) { setVolumePhase(o, corev1.VolumeBound) })
 	_, _ = mutate(c, t, "", controllerManager, func(o *corev1.PersistentVolumeClaim) {
 		o.Spec.VolumeName = name
 		if o.Annotations == nil {
@@ -114,6 +114,11 @@ func (c *Cluster) releaseVolumes(at key) {
 			}
 			continue
 		}
-		_, _ = mutate(c, task{kind: k, key: r.key}, "status", controllerManager, func(o *corev1.PersistentVolume) { o.Status.Phase = corev1.VolumeReleased })
+		_, _ = mutate(c, task{kind: k, key: r.key}, "status", controllerManager, func(o *corev1.PersistentVolume) { setVolumePhase(o, corev1.VolumeReleased) })
 	}
+}
+
+func setVolumePhase(o *corev1.PersistentVolume, phase corev1.PersistentVolumePhase) {
+	at := now()
+	o.Status.Phase, o.Status.LastPhaseTransitionTime = phase, &at
 }

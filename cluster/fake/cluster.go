@@ -59,6 +59,7 @@ func New(opts *Options) *Cluster {
 		c.Script(s)
 	}
 	c.bootstrap()
+	c.store.forget()
 	return c
 }
 

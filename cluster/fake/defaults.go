@@ -68,6 +68,13 @@ func setDefaults(in runtime.Object) {
 		unset(&o.Status.Phase, corev1.VolumePending)
 		unset(&o.Spec.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
 		unsetPtr(&o.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+		if o.Spec.HostPath != nil {
+			unsetPtr(&o.Spec.HostPath.Type, corev1.HostPathUnset)
+		}
+	case *corev1.LimitRange:
+		for i := range o.Spec.Limits {
+			defaultLimits(&o.Spec.Limits[i])
+		}
 	case *appsv1.Deployment:
 		defaultDeployment(o)
 	case *appsv1.ReplicaSet:
@@ -79,9 +86,6 @@ func setDefaults(in runtime.Object) {
 		defaultDaemonSet(o)
 	case *batchv1.Job:
 		defaultJob(&o.Spec)
-		if len(o.Labels) == 0 && len(o.Spec.Template.Labels) > 0 {
-			o.Labels = maps.Clone(o.Spec.Template.Labels)
-		}
 	case *batchv1.CronJob:
 		unset(&o.Spec.ConcurrencyPolicy, batchv1.AllowConcurrent)
 		unsetPtr(&o.Spec.Suspend, false)
@@ -142,6 +146,7 @@ func defaultStatefulSet(o *appsv1.StatefulSet) {
 	}
 	if s.UpdateStrategy.RollingUpdate != nil {
 		unsetPtr(&s.UpdateStrategy.RollingUpdate.Partition, 0)
+		unsetPtr(&s.UpdateStrategy.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
 	}
 	unsetPtr(&s.PersistentVolumeClaimRetentionPolicy, appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{})
 	unset(&s.PersistentVolumeClaimRetentionPolicy.WhenDeleted, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
@@ -213,12 +218,37 @@ func defaultService(o *corev1.Service) {
 }
 
 func defaultAutoscaler(o *autoscalingv2.HorizontalPodAutoscaler) {
+	if b := o.Spec.Behavior; b != nil {
+		all := autoscalingv2.HPAScalingPolicy{Type: autoscalingv2.PercentScalingPolicy, Value: 100, PeriodSeconds: 15}
+		defaultScaling(&b.ScaleDown, nil, all)
+		defaultScaling(&b.ScaleUp, new(int32), autoscalingv2.HPAScalingPolicy{Type: autoscalingv2.PodsScalingPolicy, Value: 4, PeriodSeconds: 15}, all)
+	}
 	unsetPtr(&o.Spec.MinReplicas, 1)
 	if len(o.Spec.Metrics) == 0 {
 		percent := int32(80)
 		o.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
 			Name: corev1.ResourceCPU, Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: &percent},
 		}}}
+	}
+}
+
+// defaultScaling fills in the rules of one direction where a behavior is given.
+func defaultScaling(p **autoscalingv2.HPAScalingRules, window *int32, policies ...autoscalingv2.HPAScalingPolicy) {
+	unsetPtr(p, autoscalingv2.HPAScalingRules{})
+	unsetPtr(&(*p).SelectPolicy, autoscalingv2.MaxChangePolicySelect)
+	if (*p).StabilizationWindowSeconds == nil {
+		(*p).StabilizationWindowSeconds = window
+	}
+	if len((*p).Policies) == 0 {
+		(*p).Policies = policies
+	}
+}
+
+func defaultLimits(item *corev1.LimitRangeItem) {
+	if item.Type == corev1.LimitTypeContainer {
+		fill(&item.Default, item.Max)
+		fill(&item.DefaultRequest, item.Default)
+		fill(&item.DefaultRequest, item.Min)
 	}
 }
 

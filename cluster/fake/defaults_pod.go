@@ -21,6 +21,11 @@ func defaultPod(o *corev1.Pod) {
 				}
 				r.Requests[name] = limit.DeepCopy()
 			}
+			for j := range containers[i].Ports {
+				if o.Spec.HostNetwork {
+					unset(&containers[i].Ports[j].HostPort, containers[i].Ports[j].ContainerPort)
+				}
+			}
 		}
 	}
 }
@@ -37,17 +42,17 @@ func defaultPodSpec(s *corev1.PodSpec) {
 	unsetPtr(&s.SecurityContext, corev1.PodSecurityContext{})
 	unsetPtr(&s.TerminationGracePeriodSeconds, int64(corev1.DefaultTerminationGracePeriodSeconds))
 	for i := range s.InitContainers {
-		defaultContainer(&s.InitContainers[i], s.HostNetwork)
+		defaultContainer(&s.InitContainers[i])
 	}
 	for i := range s.Containers {
-		defaultContainer(&s.Containers[i], s.HostNetwork)
+		defaultContainer(&s.Containers[i])
 	}
 	for i := range s.Volumes {
 		defaultVolume(&s.Volumes[i])
 	}
 }
 
-func defaultContainer(c *corev1.Container, hostNetwork bool) {
+func defaultContainer(c *corev1.Container) {
 	if c.ImagePullPolicy == "" {
 		c.ImagePullPolicy = corev1.PullIfNotPresent
 		if latest(c.Image) {
@@ -58,9 +63,6 @@ func defaultContainer(c *corev1.Container, hostNetwork bool) {
 	unset(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
 	for i := range c.Ports {
 		unset(&c.Ports[i].Protocol, corev1.ProtocolTCP)
-		if hostNetwork {
-			unset(&c.Ports[i].HostPort, c.Ports[i].ContainerPort)
-		}
 	}
 	for i := range c.Env {
 		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {

@@ -5,6 +5,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// furnish gives a new namespace its service account and root certificate. It
+// is done with the creation itself, so that tests need not wait before they
+// create pods.
+func (c *Cluster) furnish(name string) {
+	c.put(&corev1.ServiceAccount{TypeMeta: typeMeta("v1", "ServiceAccount"), ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: name}}, controllerManager)
+	c.put(&corev1.ConfigMap{
+		TypeMeta: typeMeta("v1", "ConfigMap"), ObjectMeta: metav1.ObjectMeta{
+			Name: "kube-root-ca.crt", Namespace: name, Annotations: map[string]string{"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver."},
+		},
+		Data: map[string]string{"ca.crt": "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n"},
+	}, controllerManager)
+}
+
 // syncNamespace gives a new namespace its service account and root
 // certificate, and empties one that is being deleted.
 func (c *Cluster) syncNamespace(t task) {
@@ -13,13 +26,7 @@ func (c *Cluster) syncNamespace(t task) {
 		return
 	}
 	if ns.DeletionTimestamp == nil {
-		c.put(&corev1.ServiceAccount{TypeMeta: typeMeta("v1", "ServiceAccount"), ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: ns.Name}}, controllerManager)
-		c.put(&corev1.ConfigMap{
-			TypeMeta: typeMeta("v1", "ConfigMap"), ObjectMeta: metav1.ObjectMeta{
-				Name: "kube-root-ca.crt", Namespace: ns.Name, Annotations: map[string]string{"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver."},
-			},
-			Data: map[string]string{"ca.crt": "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n"},
-		}, controllerManager)
+		c.furnish(ns.Name)
 		return
 	}
 	left := 0

@@ -211,6 +211,14 @@ func (s *store) listAt(k *kind, namespace string, rev uint64) ([]*record, bool) 
 	return sorted, true
 }
 
+// forget ends the history before now: nobody can go back to the cluster's
+// making.
+func (s *store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.history = nil
+}
+
 // since returns the changes after rev, false when some are forgotten or rev
 // has not been yet. The lock is held.
 func (s *store) since(rev uint64) ([]change, bool) {

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -69,12 +72,18 @@ func (c *Cluster) prepareCreate(q request, obj object) error {
 		}
 	case *batchv1.Job:
 		prepareJob(o)
+	case *appsv1.DaemonSet:
+		o.Annotations = clonedLabels(o.Annotations)
+		o.Annotations[appsv1.DeprecatedTemplateGeneration] = "1"
 	}
 	return nil
 }
 
 // prepareJob generates the selector of a Job, as its strategy does.
 func prepareJob(o *batchv1.Job) {
+	if len(o.Labels) == 0 {
+		o.Labels = maps.Clone(o.Spec.Template.Labels)
+	}
 	if *o.Spec.ManualSelector {
 		return
 	}
@@ -112,6 +121,14 @@ func prepareUpdate(live, obj object) {
 			}
 			o.Spec.Template.Labels = labels
 		}
+	case *appsv1.DaemonSet:
+		l := live.(*appsv1.DaemonSet)
+		n, _ := strconv.ParseInt(l.Annotations[appsv1.DeprecatedTemplateGeneration], 10, 64)
+		if !equality.Semantic.DeepEqual(l.Spec.Template, o.Spec.Template) {
+			n++
+		}
+		o.Annotations = clonedLabels(o.Annotations)
+		o.Annotations[appsv1.DeprecatedTemplateGeneration] = strconv.FormatInt(n, 10)
 	case *corev1.PersistentVolumeClaim:
 		l := live.(*corev1.PersistentVolumeClaim)
 		if o.Spec.VolumeName == "" {

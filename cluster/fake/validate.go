@@ -37,8 +37,10 @@ func validate(k *kind, obj object) field.ErrorList {
 			claims.Insert(t.Name)
 		}
 		errs = append(errs, validateWorkload(spec, o.Spec.Selector, &o.Spec.Template, *o.Spec.Replicas, claims)...)
+		errs = append(errs, notNegative(spec, map[string]*int32{"minReadySeconds": &o.Spec.MinReadySeconds, "revisionHistoryLimit": o.Spec.RevisionHistoryLimit})...)
 	case *appsv1.DaemonSet:
 		errs = append(errs, validateWorkload(spec, o.Spec.Selector, &o.Spec.Template, 0, nil)...)
+		errs = append(errs, notNegative(spec, map[string]*int32{"minReadySeconds": &o.Spec.MinReadySeconds, "revisionHistoryLimit": o.Spec.RevisionHistoryLimit})...)
 	case *batchv1.Job:
 		errs = append(errs, validateJob(spec, &o.Spec)...)
 	case *batchv1.CronJob:
@@ -120,6 +122,17 @@ func validateWorkload(spec *field.Path, selector *metav1.LabelSelector, template
 	return append(errs, validateTemplate(spec.Child("template"), template, corev1.RestartPolicyAlways, claims)...)
 }
 
+// notNegative refuses negative numbers; nil ones are not there.
+func notNegative(at *field.Path, numbers map[string]*int32) field.ErrorList {
+	var errs field.ErrorList
+	for name, n := range numbers {
+		if n != nil && *n < 0 {
+			errs = append(errs, field.Invalid(at.Child(name), *n, "must be greater than or equal to 0"))
+		}
+	}
+	return errs
+}
+
 func validateTemplate(at *field.Path, template *corev1.PodTemplateSpec, restart corev1.RestartPolicy, claims sets.Set[string]) field.ErrorList {
 	errs := metavalidation.ValidateLabels(template.Labels, at.Child("metadata", "labels"))
 	errs = append(errs, apivalidation.ValidateAnnotations(template.Annotations, at.Child("metadata", "annotations"))...)
@@ -132,20 +145,25 @@ func validateTemplate(at *field.Path, template *corev1.PodTemplateSpec, restart 
 
 func validateStrategy(at *field.Path, o *appsv1.Deployment) field.ErrorList {
 	s := o.Spec.Strategy
+	spec := field.NewPath("spec")
+	errs := notNegative(spec, map[string]*int32{"minReadySeconds": &o.Spec.MinReadySeconds, "revisionHistoryLimit": o.Spec.RevisionHistoryLimit, "progressDeadlineSeconds": o.Spec.ProgressDeadlineSeconds})
+	if len(errs) == 0 && *o.Spec.ProgressDeadlineSeconds <= o.Spec.MinReadySeconds {
+		errs = append(errs, field.Invalid(spec.Child("progressDeadlineSeconds"), *o.Spec.ProgressDeadlineSeconds, "must be greater than minReadySeconds"))
+	}
 	switch s.Type {
 	case appsv1.RecreateDeploymentStrategyType:
 		if s.RollingUpdate != nil {
-			return field.ErrorList{field.Forbidden(at.Child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'")}
+			errs = append(errs, field.Forbidden(at.Child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'"))
 		}
 	case appsv1.RollingUpdateDeploymentStrategyType:
 		surge, unavailable := scaled(s.RollingUpdate.MaxSurge, 100, true), scaled(s.RollingUpdate.MaxUnavailable, 100, true)
 		if surge == 0 && unavailable == 0 {
-			return field.ErrorList{field.Invalid(at.Child("rollingUpdate", "maxUnavailable"), s.RollingUpdate.MaxUnavailable, "may not be 0 when `maxSurge` is 0")}
+			errs = append(errs, field.Invalid(at.Child("rollingUpdate", "maxUnavailable"), s.RollingUpdate.MaxUnavailable, "may not be 0 when `maxSurge` is 0"))
 		}
 	default:
-		return field.ErrorList{field.NotSupported(at, s.Type, []appsv1.DeploymentStrategyType{"Recreate", "RollingUpdate"})}
+		errs = append(errs, field.NotSupported(at, s.Type, []appsv1.DeploymentStrategyType{"Recreate", "RollingUpdate"}))
 	}
-	return nil
+	return errs
 }
 
 func validateDataKey(at *field.Path, key string) field.ErrorList {

@@ -102,6 +102,9 @@ func (c *Cluster) insert(q request, obj object) (*record, error) {
 	if !ok {
 		return nil, apierrors.NewAlreadyExists(q.kind.groupResource(), obj.GetName())
 	}
+	if q.kind.is("Namespace") {
+		c.furnish(r.key.name)
+	}
 	return r, nil
 }
 
