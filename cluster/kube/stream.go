@@ -66,15 +66,16 @@ func (c *Cluster) Exec(ctx context.Context, pod driver.Ref, opts driver.ExecOpti
 
 // upgrade says why a connection to a pod failed.
 func (c *Cluster) upgrade(ctx context.Context, err error) error {
+	var failure *httpstream.UpgradeFailureError
+	if ctx.Err() != nil || !errors.As(err, &failure) {
+		return c.failed(ctx, err, false)
+	}
 	var refused apierrors.APIStatus
-	if ctx.Err() == nil && errors.As(err, &refused) {
+	if errors.As(failure.Cause, &refused) {
 		s := refused.Status()
 		return status{Code: int(s.Code), Message: s.Message, Reason: string(s.Reason)}.err(false)
 	}
-	if ctx.Err() == nil && httpstream.IsUpgradeFailure(err) {
-		return fmt.Errorf("%w: the cluster refuses a WebSocket to the pod: %w", appspan.ErrUnsupported, err)
-	}
-	return c.failed(ctx, err, false)
+	return fmt.Errorf("%w: the cluster refuses a WebSocket to the pod: %w", appspan.ErrUnsupported, failure.Cause)
 }
 
 const portForwardProtocol = "portforward.k8s.io"
