@@ -31,11 +31,13 @@ func (c *Cluster) Info(ctx context.Context) (driver.Info, error) {
 	run(func(ctx context.Context) (err error) { info.UID, err = c.uid(ctx); return err })
 	run(func(ctx context.Context) (err error) { info.Version, err = c.serverVersion(ctx); return err })
 	run(func(ctx context.Context) (err error) {
-		if info.Kinds, err = c.discover(ctx); err != nil {
+		served := driver.Info{}
+		if served.Kinds, err = c.discover(ctx); err != nil {
 			return err
 		}
+		info.Kinds = served.Kinds
 		for _, version := range []string{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"} {
-			if info.Has(version, "Gateway") {
+			if served.Has(version, "Gateway") {
 				info.Gateways, err = read(ctx, c, version, "Gateway", gateway)
 				return err
 			}
