@@ -22,18 +22,18 @@ const (
 // [Keyring.MarshalKeyFile] writes the secret. The zero Key is not valid.
 type Key struct {
 	id     [idSize]byte
-	secret [secretSize]byte
+	secret *[secretSize]byte // a pointer: fmt follows none within a struct, and calls no method of an unexported field
 }
 
 // NewKey makes a key of 32 bytes that are random and secret, for programs that
 // keep their keys themselves. Another length, or all zeros, is
 // appspan.ErrInvalid.
 func NewKey(secret []byte) (Key, error) {
-	var k Key
-	if len(secret) != secretSize || [secretSize]byte(secret) == k.secret {
+	if len(secret) != secretSize || [secretSize]byte(secret) == [secretSize]byte{} {
 		return Key{}, fmt.Errorf("key: %w: %d random bytes are required", appspan.ErrInvalid, secretSize)
 	}
-	k.secret = [secretSize]byte(secret)
+	own := [secretSize]byte(secret)
+	k := Key{secret: &own}
 	k.id = [idSize]byte(k.derive("id", "")[:idSize])
 	return k, nil
 }
@@ -56,7 +56,7 @@ func GenerateKey(random io.Reader) (Key, error) {
 func (k Key) ID() string { return hex.EncodeToString(k.id[:]) }
 
 // IsZero reports whether the key is not valid.
-func (k Key) IsZero() bool { return k == Key{} }
+func (k Key) IsZero() bool { return k.secret == nil }
 
 // String is the id, in words that say that it is not the key.
 func (k Key) String() string { return "key " + k.ID() + " (redacted)" }
