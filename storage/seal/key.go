@@ -22,7 +22,9 @@ const (
 // [Keyring.MarshalKeyFile] writes the secret. The zero Key is not valid.
 type Key struct {
 	id     [idSize]byte
-	secret *[secretSize]byte // a pointer: fmt follows none within a struct, and calls no method of an unexported field
+	// secret is behind two pointers, because fmt calls no method of what
+	// stands in an unexported field, and follows one pointer for a bad verb.
+	secret **[secretSize]byte
 }
 
 // NewKey makes a key of 32 bytes that are random and secret, for programs that
@@ -32,7 +34,8 @@ func NewKey(secret []byte) (Key, error) {
 	if len(secret) != secretSize || [secretSize]byte(secret) == [secretSize]byte{} {
 		return Key{}, fmt.Errorf("key: %w: %d random bytes are required", appspan.ErrInvalid, secretSize)
 	}
-	own := [secretSize]byte(secret)
+	own := new([secretSize]byte)
+	copy(own[:], secret)
 	k := Key{secret: &own}
 	k.id = [idSize]byte(k.derive("id", "")[:idSize])
 	return k, nil
@@ -79,7 +82,7 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 // reaches another use's keys.
 func (k Key) derive(use, purpose string) []byte {
 	extract := hmac.New(sha256.New, make([]byte, sha256.Size))
-	extract.Write(k.secret[:])
+	extract.Write((*k.secret)[:])
 	expand := hmac.New(sha256.New, extract.Sum(nil))
 	expand.Write([]byte("appspan seal 1 " + use + "/" + purpose + "\x01"))
 	return expand.Sum(nil)

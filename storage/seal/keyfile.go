@@ -39,7 +39,7 @@ type Wrapper interface {
 // MarshalKeyFile encodes the keyring, secrets included: JSON, with a format.
 // Keep it where nobody else can read it.
 func (k *Keyring) MarshalKeyFile() []byte {
-	data, _ := k.marshal(func(key Key) (storedKey, error) { return storedKey{ID: key.ID(), Secret: key.secret[:]}, nil })
+	data, _ := k.marshal(func(key Key) (storedKey, error) { return storedKey{ID: key.ID(), Secret: (*key.secret)[:]}, nil })
 	return data
 }
 
@@ -47,7 +47,7 @@ func (k *Keyring) MarshalKeyFile() []byte {
 // is w's.
 func (k *Keyring) MarshalWrapped(ctx context.Context, w Wrapper) ([]byte, error) {
 	return k.marshal(func(key Key) (storedKey, error) {
-		wrapped, err := w.WrapKey(ctx, key.ID(), append([]byte(nil), key.secret[:]...))
+		wrapped, err := w.WrapKey(ctx, key.ID(), append([]byte(nil), (*key.secret)[:]...))
 		if err == nil && len(wrapped) == 0 {
 			err = fmt.Errorf("%w: the wrapper returned nothing", appspan.ErrInvalid)
 		}

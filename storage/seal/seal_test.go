@@ -188,7 +188,7 @@ func TestRotationKeepsOldDataReadableAndDigestsStable(t *testing.T) {
 func TestSubKeysAreThoseOfHKDF(t *testing.T) {
 	t.Parallel()
 	k := testKey(t, 7)
-	want, err := hkdf.Key(sha256.New, k.secret[:], nil, "appspan seal 1 mac/release", 32)
+	want, err := hkdf.Key(sha256.New, (*k.secret)[:], nil, "appspan seal 1 mac/release", 32)
 	require.NoError(t, err)
 	require.Equal(t, want, k.derive("mac", "release"))
 }
