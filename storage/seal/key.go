@@ -21,7 +21,7 @@ const (
 // prints as its id whatever the verb, also in JSON and logs; only
 // [Keyring.MarshalKeyFile] writes the secret. The zero Key is not valid.
 type Key struct {
-	id     [idSize]byte
+	id [idSize]byte
 	// secret is behind two pointers, because fmt calls no method of what
 	// stands in an unexported field, and follows one pointer for a bad verb.
 	secret **[secretSize]byte
