@@ -118,7 +118,7 @@ func (a *applier) remove(ctx context.Context) error {
 	l := a.fresh.work.live
 	if len(a.fresh.Changes) == 0 && l.state.record == nil {
 		a.result.Outcome = OutcomeUnchanged
-		return nil
+		return a.forget(ctx) // an interrupted removal may have left the namespace
 	}
 	a.began = true
 	a.record = &record{envelope: envelope{Format: recordFormat, MinReader: recordFormat}, Inventory: map[string]item{}}
