@@ -1,0 +1,194 @@
+package appmodel
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// shape checks what the struct tags say: required fields, one-of groups,
+// enums and keys, for v and all that it holds.
+func (v *checker) shape(val reflect.Value, at Path) {
+	switch val.Kind() {
+	case reflect.Pointer:
+		if !val.IsNil() {
+			v.shape(val.Elem(), at)
+		}
+		return
+	case reflect.Map:
+		v.utf8Map(val, at)
+		return
+	case reflect.String:
+		v.plainText(val.String(), at)
+		return
+	case reflect.Slice:
+		v.list_(val, at)
+		return
+	}
+	s := shapeOf(val.Type())
+	if s == nil {
+		if secret, ok := val.Interface().(Sensitive); ok {
+			v.plainText(secret.Reveal(), at)
+		}
+		return
+	}
+	v.oneofs(s, val, at)
+	for _, f := range s.fields {
+		fv, p := val.FieldByIndex(f.index), at.field(f.name)
+		if raw, ok := fv.Interface().(JSON); ok {
+			v.rawJSON(raw, f, p)
+			continue
+		}
+		switch {
+		case fv.IsZero() && f.required && !mayBeZero(val.Type(), f.name):
+			v.errorf(p, missingNext(f), "is missing")
+		case len(f.enum) > 0 && !fv.IsZero():
+			v.enum(fv.String(), f.enum, p)
+		default:
+			v.shape(fv, p)
+		}
+	}
+}
+
+// mayBeZero reports whether a required field may be zero all the same.
+func mayBeZero(t reflect.Type, field string) bool {
+	return t == reflect.TypeFor[Header]() && field == "value" ||
+		t == reflect.TypeFor[Schedule]() && field == "replicas"
+}
+
+func missingNext(f shapeField) string {
+	switch {
+	case len(f.enum) > 0:
+		return "write one of " + strings.Join(f.enum, ", ")
+	case f.name == "apiVersion":
+		return "write apiVersion: " + APIVersion
+	case f.typ.Kind() == reflect.Slice:
+		return "give at least one"
+	}
+	return "give one"
+}
+
+func (v *checker) enum(value string, enum []string, at Path) {
+	if slices.Contains(enum, value) {
+		return
+	}
+	next := "write one of " + strings.Join(enum, ", ")
+	if near := nearest(value, enum); near != "" {
+		next = fmt.Sprintf("did you mean %q? It is one of %s", near, strings.Join(enum, ", "))
+	}
+	v.errorf(at, next, "%q is unknown", cut(value))
+}
+
+// needsOne are the types of which a member of the one-of group must be set.
+func needsOne(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[EnvFrom](), reflect.TypeFor[ValueFrom](), reflect.TypeFor[Need](), reflect.TypeFor[Probe](),
+		reflect.TypeFor[Handler](), reflect.TypeFor[Metric](), reflect.TypeFor[ResourceMetric](), reflect.TypeFor[Route]():
+		return true
+	}
+	return false
+}
+
+func (v *checker) oneofs(s *shape, val reflect.Value, at Path) {
+	groups := map[string][]string{}
+	var members []string
+	for _, f := range s.fields {
+		if f.oneof == "" {
+			continue
+		}
+		members = append(members, f.name)
+		if !val.FieldByIndex(f.index).IsZero() {
+			groups[f.oneof] = append(groups[f.oneof], f.name)
+		}
+	}
+	for _, set := range groups {
+		if len(set) > 1 {
+			v.errorf(at.field(set[1]), "remove one of them", "stands beside %q, and only one of the two may be set", set[0])
+		}
+	}
+	if len(groups) == 0 && needsOne(val.Type()) {
+		v.errorf(at, "give one of "+strings.Join(members, ", "), "says nothing")
+	}
+}
+
+// list_ checks the entries of a list and their keys.
+func (v *checker) list_(val reflect.Value, at Path) {
+	list := listForm(at)
+	seen := map[string]bool{}
+	for i := range val.Len() {
+		e := val.Index(i)
+		p := at.entry(fmt.Sprintf("#%d", i+1))
+		switch {
+		case list != nil:
+			if key := list.key(e); key != "" {
+				if p = at.entry(key); seen[key] {
+					v.errorf(p, "remove one of the two, or rename it", "stands twice: entries of %s are told apart by %s", fieldName(at), keyNames(list))
+				}
+				seen[key] = true
+			}
+		case e.Kind() == reflect.String && isSet(at):
+			if p = at.entry(e.String()); seen[e.String()] {
+				v.errorf(p, "remove one of the two", "stands twice")
+			}
+			seen[e.String()] = true
+		}
+		v.shape(e, p)
+	}
+}
+
+func isSet(at Path) bool {
+	if at.IsZero() {
+		return false
+	}
+	_, f, err := locate(at)
+	return err == nil && f.kind == formSet
+}
+
+func fieldName(at Path) string { return at.segs[len(at.segs)-1].name }
+
+func keyNames(list *form) string {
+	names := make([]string, len(list.keys))
+	for i, k := range list.keys {
+		names[i] = k.name
+	}
+	if names[0] == "manifest" {
+		return "group, kind and name"
+	}
+	return strings.Join(names, " and ")
+}
+
+// plainText refuses what no YAML, JSON or environment can hold.
+func (v *checker) plainText(s string, at Path) {
+	if !utf8.ValidString(s) {
+		v.errorf(at, "binary data goes under base64", "is not UTF-8")
+	} else if strings.IndexByte(s, 0) >= 0 {
+		v.errorf(at, "binary data goes under base64", "holds a NUL character")
+	}
+}
+
+func (v *checker) utf8Map(val reflect.Value, at Path) {
+	for it := val.MapRange(); it.Next(); {
+		p := at.entry(it.Key().String())
+		v.plainText(it.Key().String(), p)
+		if raw, ok := it.Value().Interface().(JSON); ok {
+			v.rawJSON(raw, shapeField{}, p)
+		} else if it.Value().Kind() == reflect.String {
+			v.plainText(it.Value().String(), p)
+		}
+	}
+}
+
+func (v *checker) rawJSON(raw JSON, f shapeField, at Path) {
+	switch {
+	case len(raw) == 0 && f.required:
+		v.errorf(at, "give one", "is missing")
+	case len(raw) == 0:
+	case !json.Valid(raw):
+		v.errorf(at, "write any JSON value", "is not JSON")
+	case string(raw) == "null":
+		v.errorf(at, "give it a value, or leave it out", "is empty (null)")
+	}
+}
