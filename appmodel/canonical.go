@@ -281,24 +281,18 @@ func (w *canonicalWriter) any(value any) {
 	}
 }
 
-// canonicalNumber is a number as ECMAScript writes it, if a double holds it
-// exactly or it is a fraction that reads back the same; else as it stands.
+// canonicalNumber is a number as ECMAScript writes it, if that is the same
+// number; else as it stands.
 func canonicalNumber(s string) string {
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		return s
 	}
-	if f == 0 {
+	if !strings.ContainsAny(strings.FieldsFunc(s, func(r rune) bool { return r == 'e' || r == 'E' })[0], "123456789") {
 		return "0"
 	}
 	text, err := json.Marshal(f)
-	if err != nil {
-		return s
-	}
-	if len(s) <= 15 { // a double holds so many digits
-		return string(text)
-	}
-	if exponent(s) > 400 || exponent(s) < -400 {
+	if err != nil || exponent(s) > 400 || exponent(s) < -400 {
 		return s
 	}
 	written, ok1 := new(big.Rat).SetString(s)

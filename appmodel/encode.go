@@ -256,8 +256,8 @@ func withoutSecretValues(raw JSON) JSON {
 	if n == nil {
 		return nil
 	}
-	for _, secret := range entriesOf(memberOf(n, "secrets")) {
-		for _, item := range entriesOf(memberOf(secret, "items")) {
+	for _, secret := range yamlEntries(yamlMember(n, "secrets")) {
+		for _, item := range yamlEntries(yamlMember(secret, "items")) {
 			for i := 0; i+1 < len(item.Content); i += 2 {
 				if item.Kind == yaml.MappingNode && item.Content[i].Value == "value" {
 					item.Content = append(item.Content[:i:i], item.Content[i+2:]...)
@@ -269,14 +269,14 @@ func withoutSecretValues(raw JSON) JSON {
 	return appendNode(nil, n)
 }
 
-func entriesOf(n *yaml.Node) []*yaml.Node {
+func yamlEntries(n *yaml.Node) []*yaml.Node {
 	if n == nil || n.Kind != yaml.SequenceNode {
 		return nil
 	}
 	return n.Content
 }
 
-func memberOf(n *yaml.Node, name string) *yaml.Node {
+func yamlMember(n *yaml.Node, name string) *yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		return nil
 	}
