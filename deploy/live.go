@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -104,7 +105,9 @@ func (d *Deployer) readKept(l *live) error {
 // readKinds lists the kinds that have not been read, in parallel.
 func (l *live) readKinds(ctx context.Context, kinds []kindRef) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, k := range kinds {
+	kinds = slices.Clone(kinds)
+	slices.SortFunc(kinds, compareKinds)
+	for _, k := range slices.Compact(kinds) {
 		if k == kindNamespace || l.has(k) {
 			continue
 		}

@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -208,6 +207,3 @@ func (r *recorder) hear(e appspan.Event) {
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
 }
-
-// ctxWithout is a context that outlives the test's.
-func ctxWithout(t *testing.T) context.Context { return context.WithoutCancel(t.Context()) }

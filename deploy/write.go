@@ -127,7 +127,7 @@ func (a *applier) writeRecord(ctx context.Context) error {
 	}
 	opts := driver.ApplyOptions{Manager: w.live.scope.manager(), IfAbsent: true}
 	if w.live.state.parent.Revision != "" {
-		opts = driver.ApplyOptions{Manager: w.live.scope.manager(), Force: true, IfRevision: w.live.state.parent.Revision}
+		opts = driver.ApplyOptions{Manager: w.live.scope.manager(), Force: true, IfRevision: w.live.state.parent.Revision, IfUID: w.live.state.parent.UID}
 	}
 	written, err := a.cluster.Apply(ctx, obj, opts)
 	if errors.Is(err, appspan.ErrPrecondition) || errors.Is(err, appspan.ErrExists) {
