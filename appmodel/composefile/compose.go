@@ -206,7 +206,9 @@ func (im *importer) extensions() {
 		kept["networks"] = nets
 	}
 	for k, v := range im.project.Extensions {
-		kept[k] = v
+		if !im.anchored(key(k)) { // those are there for aliases
+			kept[k] = v
+		}
 	}
 	im.app.Extensions = keep(kept)
 }
@@ -225,11 +227,33 @@ func keep(data map[string]any) appmodel.Extensions {
 	if len(data) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(data)
+	text, err := json.Marshal(scrub(data))
 	if err != nil || len(text) > 200<<10 {
 		return nil
 	}
 	return appmodel.Extensions{extensionKey: appmodel.JSON(text)}
+}
+
+// scrub hides what is called like a secret: extensions are not redacted.
+func scrub(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			if _, isText := e.(string); isText && secretName(k) {
+				e = appmodel.Redacted
+			}
+			out[k] = scrub(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = scrub(e)
+		}
+		return out
+	}
+	return v
 }
 
 func item(list, name, field string) string { return fmt.Sprintf("%s[%s].%s", list, name, field) }

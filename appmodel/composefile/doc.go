@@ -37,7 +37,7 @@
 //
 // A file that can't be read is an [*appmodel.InvalidError] with all faults
 // that were found; it wraps appspan.ErrInvalid. Errors of ctx are returned as
-// they are. No error and no report holds a value of a secret.
+// they are. No report holds a value of a secret.
 //
 // # Concurrency
 //

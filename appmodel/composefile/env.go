@@ -22,6 +22,8 @@ type variable struct {
 	// unset is the ${NAME} that is the whole value and that nobody gave.
 	unset  string
 	secret string // the template of the secret it became
+	// template leads to the services that the value names, if it does.
+	template string
 }
 
 // environment collects the variables of env_file and environment, in the
@@ -209,18 +211,21 @@ func (im *importer) makeSecret(s *service, v *variable) {
 // env writes the variables: secrets and what names other services as
 // templates, the rest as it is.
 func (im *importer) env(s *service) {
+	for i := range s.env { // first, as it finds needs
+		s.env[i].template = im.templateOf(s, &s.env[i])
+	}
 	for i := range s.env {
 		v := &s.env[i]
 		e := appmodel.Env{Name: v.name}
 		to := s.path("env[" + v.name + "]")
 		template, shared := im.fromNeed(s, v)
 		if !shared {
-			template, shared = im.templateOf(s, v)
+			template = v.template
 		}
 		switch {
 		case v.secret != "":
 			e.Template = v.secret
-		case shared:
+		case template != "":
 			e.Template = template
 			im.notes.how(to, "leads to what it needs", v.key)
 		case secretName(v.name) && secretValue(v.value):

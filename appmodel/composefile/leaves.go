@@ -17,8 +17,9 @@ type leaf struct {
 	node *yaml.Node
 	path string
 	key  key
-	// shared leaves stand under an anchor that other places refer to.
-	shared bool
+	// overruled is the later item of the same list that says the same thing
+	// otherwise, of which compose takes the last.
+	overruled *yaml.Node
 }
 
 // leaves lists the leaves of a file once each, in its order, and where their
@@ -60,14 +61,34 @@ func (l *leaves) walk(n *yaml.Node, path string, k key, use bool, depth int) {
 			l.walk(c, child(path, name.Value), next, use, depth+1)
 		}
 	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
+		last := map[string]*yaml.Node{}
+		for _, c := range n.Content {
+			last[l.identity(c, k)] = c
+		}
 		for i, c := range n.Content {
-			l.walk(c, path+"["+strconv.Itoa(i)+"]", k.child(l.identity(c, k)), use, depth+1)
+			id, from := l.identity(c, k), len(l.list)
+			l.walk(c, path+"["+strconv.Itoa(i)+"]", k.child(id), use, depth+1)
+			if id != "" && last[id] != c && lastWins(k) {
+				for j := range l.list[from:] {
+					l.list[from+j].overruled = last[id]
+				}
+			}
 		}
 	case use:
 		l.uses[n] = append(l.uses[n], k)
 	default:
 		l.list = append(l.list, leaf{node: n, path: path, key: k})
 	}
+}
+
+// lastWins reports whether of two items for one thing compose takes the last.
+func lastWins(list key) bool {
+	parts := list.parts()
+	switch parts[len(parts)-1] {
+	case "environment", "labels", "annotations", "args", "sysctls", "volumes":
+		return true
+	}
+	return false
 }
 
 // identity is what an item of a list is known by in the notes.
@@ -100,6 +121,10 @@ func (l *leaves) identity(n *yaml.Node, list key) string {
 	}
 	v := l.values[n]
 	switch attribute {
+	case "extra_hosts":
+		if i := strings.IndexAny(v, "=:"); i > 0 {
+			return v[:i]
+		}
 	case "environment", "labels", "annotations", "args", "sysctls":
 		name, _, _ := strings.Cut(v, "=")
 		return name
@@ -127,24 +152,25 @@ func (im *importer) classify(s *source, root key) []Leaf {
 	for _, lf := range l.list {
 		n := im.noteFor(lf.key)
 		switch uses := l.uses[lf.node]; {
+		case lf.overruled != nil:
+			n = note{status: StatusUnsupported, why: fmt.Sprintf("overruled by line %d, as compose does", lf.overruled.Line)}
 		case lf.node.Kind == yaml.AliasNode:
 			n = note{status: StatusImplied, why: fmt.Sprintf("stands for what is written in line %d", lf.node.Alias.Line)}
 		case len(uses) > 0:
 			// What is written once for several places is as good as the worst
 			// of them; the place of the anchor itself counts unless it is a
 			// mere x- key.
-			keys := uses
-			if !strings.HasPrefix(string(lf.key), "x-") {
-				keys = append(slices.Clone(uses), lf.key)
-			}
-			n = im.noteFor(keys[0])
-			for _, k := range keys[1:] {
-				if other := im.noteFor(k); other.status.worse(n.status) {
-					n = other
+			first := true
+			for _, k := range append(slices.Clone(uses), lf.key) {
+				if strings.HasPrefix(string(k), "x-") {
+					continue
+				}
+				if other := im.noteFor(k); first || other.status.worse(n.status) {
+					n, first = other, false
 				}
 			}
 		}
-		if missing := im.reader.missing[lf.node]; len(missing) > 0 && n.status.rank() < StatusDegraded.rank() && !im.generated[lf.key] {
+		if missing := im.reader.missing[lf.node]; len(missing) > 0 && !im.generated[lf.key] {
 			n.status = StatusDegraded
 			n.why = fmt.Sprintf("nobody gave %s, which is empty", strings.Join(missing, ", "))
 		}
@@ -160,6 +186,9 @@ func (im *importer) noteFor(k key) note {
 		if n, there := im.notes[at]; there {
 			return n
 		}
+	}
+	if name := k.parts()[0]; strings.HasPrefix(name, "x-") && im.anchored(key(name)) {
+		return note{status: StatusUnsupported, why: "written for aliases, and none uses it"}
 	}
 	return ruleFor(k.parts())
 }
@@ -200,4 +229,14 @@ type position struct {
 	file  string
 	node  *yaml.Node
 	order int
+}
+
+// anchored reports whether there are anchors in what is written at a place.
+func (im *importer) anchored(k key) bool {
+	p, there := im.at[k]
+	return there && hasAnchor(p.node)
+}
+
+func hasAnchor(n *yaml.Node) bool {
+	return n.Anchor != "" || n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAnchor)
 }

@@ -330,9 +330,14 @@ func (l *loads) faultOf(file string, err error) appmodel.Fault {
 			if p, ok := l.im.at[keyOf(append([]string{"services"}, parts[:n]...)...)]; ok {
 				f.File, f.Line, f.Column = p.file, p.node.Line, p.node.Column
 				f.Path = "services." + strings.Join(parts[:n], ".")
+				f.Problem = strings.TrimSpace(strings.TrimPrefix(f.Problem, f.Path))
 				break
 			}
 		}
+	}
+	if strings.HasSuffix(f.Problem, "false schema") {
+		f.Problem = strings.TrimSpace(strings.TrimSuffix(f.Problem, "false schema") + " unknown field")
+		f.Next = "remove it, or put it under a key that begins with x-"
 	}
 	return f
 }

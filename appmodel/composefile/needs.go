@@ -32,6 +32,11 @@ func (n *need) need(im *importer) appmodel.Need {
 	}
 	if len(n.to.comp.Ports) > 1 {
 		p := n.to.comp.Ports[0]
+		if n.to.known != nil {
+			if main := n.to.port(n.to.known.ports[0].number, appmodel.TCP); main != nil {
+				p = *main
+			}
+		}
 		if at := n.to.port(n.port, appmodel.TCP); at != nil {
 			p = *at
 		}
@@ -201,14 +206,14 @@ func (im *importer) find(s *service, text string) []reference {
 	return out
 }
 
-// templateOf is a value with the services that it names as references; false
+// templateOf is a value with the services that it names as references; empty
 // if it names none.
-func (im *importer) templateOf(s *service, v *variable) (string, bool) {
+func (im *importer) templateOf(s *service, v *variable) string {
 	if v.value == "" || v.secret != "" {
-		return "", false
+		return ""
 	}
 	if to := im.byName[v.value]; to != nil && to != s && hostName(v.name) && len(to.comp.Ports) > 0 {
-		return s.needFor(to, 0).ref("host"), true
+		return s.needFor(to, 0).ref("host")
 	}
 	var b strings.Builder
 	last, found := 0, false
@@ -226,10 +231,10 @@ func (im *importer) templateOf(s *service, v *variable) (string, bool) {
 		last, found = r.end, true
 	}
 	if !found {
-		return "", false
+		return ""
 	}
 	b.WriteString(dollars(v.value[last:]))
-	return b.String(), true
+	return b.String()
 }
 
 // credentials makes references of user:password@ in front of a host.

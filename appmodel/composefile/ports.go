@@ -76,6 +76,10 @@ func (im *importer) published(s *service, p types.ServicePortConfig) {
 	case p.HostIP != "" && p.HostIP != "0.0.0.0" && p.HostIP != "::":
 		im.notes.degraded(to, "published on every address", k)
 	}
+	if isHTTP && s.http[number] != "" {
+		im.notes.mapped("routes["+s.http[number]+"]", k)
+		return // a route has hosts, so that one is enough
+	}
 	backend := []appmodel.Backend{{Component: s.id, Port: appmodel.PortRef(ref.Name)}}
 	id := s.id
 	if s.routes++; s.routes > 1 {
@@ -84,6 +88,10 @@ func (im *importer) published(s *service, p types.ServicePortConfig) {
 	r := appmodel.Route{ID: im.names.routes.takeAs(id)}
 	switch {
 	case isHTTP:
+		if s.http == nil {
+			s.http = map[int]string{}
+		}
+		s.http[number] = r.ID
 		r.HTTP = &appmodel.HTTPRoute{Rules: []appmodel.HTTPRule{{Path: "/", To: backend}}}
 		why := ""
 		if host != 0 {

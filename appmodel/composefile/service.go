@@ -22,6 +22,7 @@ type service struct {
 	env      []variable
 	needs    []*need
 	routes   int
+	http     map[int]string // port -> its http route
 	volumes  namer
 	texts    []mountedText // companions that may name other services
 	stateful bool
@@ -144,6 +145,9 @@ func (im *importer) kind(s *service, completed bool) appmodel.ComponentKind {
 // image takes the image, or that of a build section.
 func (im *importer) image(s *service) {
 	s.comp.Image = s.cfg.Image
+	if p, there := im.at[s.key("image")]; there && len(im.reader.missing[p.node]) > 0 {
+		im.fault(s.key("image"), "nobody gave "+im.reader.missing[p.node][0], "give it in Options.Environment, or write ${NAME:-default}")
+	}
 	im.notes.mapped(s.path("image"), s.key("image"))
 	b := s.cfg.Build
 	if s.cfg.Image == "" {

@@ -132,7 +132,7 @@ func (im *importer) named(s *service, v types.ServiceVolumeConfig, k key) {
 	name, to := im.shared[v.Source], ""
 	if name != "" {
 		to = "volumes[" + name + "]"
-		if s.volumes[name] { // an own volume of the same name hides it
+		if slices.ContainsFunc(s.comp.Volumes, func(own appmodel.Volume) bool { return own.Name == name }) {
 			im.fault(k, fmt.Sprintf("two volumes called %q", name), "give one of them another name")
 		}
 		s.volumes[name] = true
@@ -284,7 +284,7 @@ func configTarget(target string) bool {
 func (im *importer) missing(s *service, v types.ServiceVolumeConfig, k key, why string) {
 	why = fmt.Sprintf("%q: %s", cut(v.Source), why)
 	switch {
-	case path.Ext(v.Source) != "" && path.Ext(v.Target) != "":
+	case isFileName(v.Source) && isFileName(v.Target):
 		s.comp.Files = append(s.comp.Files, appmodel.File{Path: v.Target})
 		im.notes.degraded(s.path("files["+v.Target+"]"), why+": an empty file", k)
 	case v.ReadOnly || configTarget(v.Target):
@@ -305,4 +305,11 @@ func (im *importer) host(s *service, v types.ServiceVolumeConfig, k key) {
 	s.comp.Mounts = append(s.comp.Mounts, appmodel.Mount{Path: v.Target, Volume: volume, ReadOnly: v.ReadOnly})
 	im.notes.how(s.path("volumes["+volume+"]"), "a path of each machine, with security level privileged", k)
 	im.privileged(s, "a host path")
+}
+
+// isFileName reports whether a name has an extension, as files do; conf.d and
+// dot files have none.
+func isFileName(name string) bool {
+	ext := path.Ext(strings.TrimPrefix(path.Base(name), "."))
+	return ext != "" && ext != ".d"
 }

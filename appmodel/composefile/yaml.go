@@ -130,6 +130,9 @@ func (r *reader) value(s *source, n *yaml.Node, path string, depth int) (v any, 
 	case yaml.MappingNode:
 		return r.mapping(s, n, path, depth)
 	case yaml.SequenceNode:
+		if n.Tag != "!!seq" && n.Tag != "" {
+			r.fault(s.file, n, path, "tag "+cut(n.Tag), "remove it: one file has nothing to reset or override")
+		}
 		list := make([]any, 0, len(n.Content))
 		for i, c := range n.Content {
 			item, ok := r.value(s, c, path+"["+strconv.Itoa(i)+"]", depth+1)
