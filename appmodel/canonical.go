@@ -218,9 +218,11 @@ func (w *canonicalWriter) member(name string, first bool) {
 }
 
 // text writes a string as RFC 8785 does: as little escaped as can be.
-func (w *canonicalWriter) text(s string) {
+func (w *canonicalWriter) text(s string) { w.out = appendString(w.out, s) }
+
+func appendString(b []byte, s string) []byte {
 	const hexDigits = "0123456789abcdef"
-	b := append(w.out, '"')
+	b = append(b, '"')
 	for i := range len(s) {
 		c := s[i]
 		switch {
@@ -235,7 +237,7 @@ func (w *canonicalWriter) text(s string) {
 			b = append(b, hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	w.out = append(b, '"')
+	return append(b, '"')
 }
 
 // foreign writes foreign JSON: members sorted, numbers normalised.

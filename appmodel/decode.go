@@ -101,12 +101,14 @@ func (d *decoder) record(n *yaml.Node, at Path) {
 // merge adds the faults of validation with their positions, unless decoding
 // has said something about the same place already.
 func (d *decoder) merge(checks Faults, places map[string]place) {
-	var said []string
+	said, keyless := map[string]bool{}, map[string]bool{}
 	for _, f := range d.list.faults {
-		said = append(said, f.Path)
+		said[f.Path], keyless[withoutKeys(f.Path)] = true, true
 	}
 	for _, f := range checks {
-		if slices.ContainsFunc(said, func(s string) bool { return s != "" && below(f.Path, s) }) {
+		follows := f.Problem == "is missing" && saidAbove(keyless, withoutKeys(f.Path)) ||
+			f.Severity == SeverityWarning && len(said) > 0
+		if follows || saidAbove(said, f.Path) {
 			continue
 		}
 		f.File = d.file
@@ -126,10 +128,31 @@ func (d *decoder) merge(checks Faults, places map[string]place) {
 	}
 }
 
-// below reports whether a path is the other one, or lies below it.
-func below(path, other string) bool {
-	rest, ok := strings.CutPrefix(path, other)
-	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+// withoutKeys is a path without the keys of its entries, which a faulty entry
+// may have lost.
+func withoutKeys(path string) string {
+	p, err := ParsePath(path)
+	if err != nil {
+		return path
+	}
+	for i := range p.segs {
+		if p.segs[i].key {
+			p.segs[i].name, p.segs[i].any = "", true
+		}
+	}
+	return p.String()
+}
+
+// saidAbove reports whether something was said about a path, or what it lies
+// below.
+func saidAbove(said map[string]bool, path string) bool {
+	for path != "" {
+		if said[path] {
+			return true
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return false
 }
 
 // head checks apiVersion and kind, without which nothing else is looked at.

@@ -1,7 +1,6 @@
 package appmodel
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -18,7 +17,11 @@ func (d *decoder) json(b []byte, n *yaml.Node, at Path) (JSON, bool) {
 		b = append(b, '{')
 		first := true
 		d.pairs(n, at, func(key, value *yaml.Node) {
-			b = appendName(b, key.Value, &first)
+			if !first {
+				b = append(b, ',')
+			}
+			first = false
+			b = append(appendString(b, key.Value), ':')
 			var fine bool
 			b, fine = d.json(b, value, at.entry(key.Value))
 			ok = ok && fine
@@ -54,9 +57,5 @@ func (d *decoder) json(b []byte, n *yaml.Node, at Path) (JSON, bool) {
 		d.fault(n, at, cut(n.Value)+" may be read in more than one way", fmt.Sprintf("write it with decimal digits, or quote it: %q", cut(n.Value)))
 		return append(b, "null"...), false
 	}
-	text, err := json.Marshal(n.Value)
-	if err != nil {
-		return append(b, "null"...), false
-	}
-	return append(b, text...), true
+	return appendString(b, n.Value), true
 }

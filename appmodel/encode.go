@@ -293,9 +293,11 @@ func appendNode(b []byte, n *yaml.Node) []byte {
 	switch n.Kind {
 	case yaml.MappingNode:
 		b = append(b, '{')
-		first := true
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			b = appendName(b, n.Content[i].Value, &first)
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendString(b, n.Content[i].Value), ':')
 			b = appendNode(b, n.Content[i+1])
 		}
 		return append(b, '}')
@@ -310,7 +312,7 @@ func appendNode(b []byte, n *yaml.Node) []byte {
 		return append(b, ']')
 	}
 	if n.Style != 0 || resolve(n) == scalarString || resolve(n) == scalarOldBool || resolve(n) == scalarOddNumber {
-		return appendText(b, n.Value)
+		return appendString(b, n.Value)
 	}
 	return append(b, n.Value...)
 }

@@ -124,7 +124,8 @@ func (l *faultList) add(f Fault) {
 // sorted is the list by position, with the count of what is left out.
 func (l *faultList) sorted() Faults {
 	slices.SortStableFunc(l.faults, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+			cmp.Compare(a.Path, b.Path), cmp.Compare(a.Problem, b.Problem))
 	})
 	if l.overflow > 0 {
 		return append(l.faults, Fault{Problem: fmt.Sprintf("and %d more", l.overflow), Severity: SeverityError})

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -26,7 +25,7 @@ func Validate(a *Application) Faults {
 	v.index()
 	v.application()
 	for i := range v.app.Components {
-		v.component(&v.app.Components[i])
+		v.component(&v.app.Components[i], entryAt(Path{}.field("components"), v.app.Components[i].ID, i))
 	}
 	v.cycles()
 	v.routes()
@@ -102,17 +101,15 @@ func (v *checker) index() {
 	}
 }
 
-func keysOf[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
-
-// firstReason is the first of the reasons of apimachinery's validation.
-func firstReason(reasons []string) string {
-	if len(reasons) == 0 {
-		return ""
+// entryAt is the path of an entry, by its number where it has no key.
+func entryAt(list Path, key string, i int) Path {
+	if key == "" {
+		key = fmt.Sprintf("#%d", i+1)
 	}
-	reason, _, _ := strings.Cut(reasons[0], " (e.g.")
-	reason, _, _ = strings.Cut(reason, ", and must start")
-	return reason
+	return list.entry(key)
 }
+
+func keysOf[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
 // name checks the name of an application, component, route, volume or group.
 func (v *checker) name(name string, at Path) {
@@ -137,15 +134,14 @@ func (v *checker) application() {
 	if len(a.Components) > maxComponents {
 		v.errorf(root.field("components"), "split the application", "there are %d, more than %d", len(a.Components), maxComponents)
 	}
-	for _, c := range a.Configs {
-		v.config(c, root.field("configs").entry(c.Name))
+	for i, c := range a.Configs {
+		v.config(c, entryAt(root.field("configs"), c.Name, i))
 	}
-	for _, s := range a.Secrets {
-		v.secret(s, root.field("secrets").entry(s.Name))
+	for i, s := range a.Secrets {
+		v.secret(s, entryAt(root.field("secrets"), s.Name, i))
 	}
 	for i := range a.Volumes {
-		at := root.field("volumes").entry(a.Volumes[i].Name)
-		v.volume(&a.Volumes[i], at, nil)
+		v.volume(&a.Volumes[i], entryAt(root.field("volumes"), a.Volumes[i].Name, i), nil)
 	}
 }
 

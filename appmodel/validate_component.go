@@ -3,6 +3,7 @@ package appmodel
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,8 +13,7 @@ import (
 )
 
 // component checks one component; its defaults are filled in.
-func (v *checker) component(c *Component) {
-	at := Path{}.field("components").entry(c.ID)
+func (v *checker) component(c *Component, at Path) {
 	v.name(c.ID, at.field("id"))
 	v.labels(c.Labels, at.field("labels"))
 	v.annotations(c.Annotations, at.field("annotations"))
@@ -63,11 +63,8 @@ func (v *checker) bounds(c *Component, at Path) {
 
 // kindBlocks checks that each block belongs to the component's kind.
 func (v *checker) kindBlocks(c *Component, at Path) {
-	if c.Kind == "" {
-		return
-	}
-	w := v.writtenComponent(c.ID)
-	if w == nil {
+	w := v.writtenComponent(c)
+	if !slices.Contains(shapeOf(reflect.TypeFor[Component]()).byName["kind"].enum, string(c.Kind)) || w == nil {
 		return
 	}
 	replicas := []ComponentKind{KindService, KindStateful, KindFunction}
@@ -133,9 +130,9 @@ func orList(kinds []ComponentKind) string {
 }
 
 // writtenComponent is the component without defaults.
-func (v *checker) writtenComponent(id string) *Component {
-	for i := range v.written.Components {
-		if v.written.Components[i].ID == id {
+func (v *checker) writtenComponent(c *Component) *Component {
+	for i := range v.app.Components {
+		if &v.app.Components[i] == c {
 			return &v.written.Components[i]
 		}
 	}
@@ -245,7 +242,7 @@ func (v *checker) job(c *Component, at Path) {
 		if j.Completions < 0 || j.Parallelism < 0 {
 			v.errorf(p, "write one or more", "completions and parallelism can't be negative")
 		}
-		if w := v.writtenComponent(c.ID); c.Kind == KindCron && w != nil && w.Job != nil && w.Job.Runs != "" {
+		if w := v.writtenComponent(c); c.Kind == KindCron && w != nil && w.Job != nil && w.Job.Runs != "" {
 			v.errorf(p.field("runs"), "remove it", "a cron runs by its schedule")
 		}
 	}
