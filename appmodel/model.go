@@ -35,6 +35,9 @@ type form struct {
 	// required or its fields are members of a one-of. Others are but a name
 	// for their fields: empty is absent.
 	unit bool
+	// contextual: the default of a leaf follows from other entries, so that
+	// to write it out is to say something.
+	contextual bool
 }
 
 // formField is a field of a struct form.
@@ -78,6 +81,7 @@ func (b *formBuilder) structure(t reflect.Type) *form {
 			unit.unit = true
 			f.form = &unit
 		}
+		f.form.contextual = t == reflect.TypeFor[Volume]() && (f.name == "accessMode" || f.name == "scope")
 		s.fields = append(s.fields, f)
 		s.byName[f.name] = f
 	}
@@ -131,6 +135,9 @@ func isText(t reflect.Type) bool {
 	return t == reflect.TypeFor[Sensitive]() ||
 		reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
+
+// secret reports whether a leaf holds secret values.
+func (s *form) secret() bool { return s.typ == reflect.TypeFor[Sensitive]() }
 
 // key is the key of a list's element: its key fields joined by slashes, those
 // at the end that have their default left out. Defaults that are computed

@@ -24,6 +24,19 @@ import (
 // reach are metadata.name, parameters, policies, a component's kind, and what
 // is locked. The arguments stay as they are.
 func Apply(a *Application, overrides ...*Override) (*Application, Faults, error) {
+	result, faults, err := applyUnchecked(a, overrides...)
+	if err != nil {
+		return nil, faults, err
+	}
+	faults = append(faults, Validate(result)...)
+	if err := faults.Err(); err != nil {
+		return nil, faults, err
+	}
+	return result, faults, nil
+}
+
+// applyUnchecked is Apply without the validation of the result.
+func applyUnchecked(a *Application, overrides ...*Override) (*Application, Faults, error) {
 	tree, err := newTree(a)
 	if err != nil {
 		return nil, nil, err
@@ -49,12 +62,7 @@ func Apply(a *Application, overrides ...*Override) (*Application, Faults, error)
 	if err := faults.Err(); err != nil {
 		return nil, faults, err
 	}
-	result := tree.application()
-	faults = append(faults, checkResult(result)...)
-	if err := faults.Err(); err != nil {
-		return nil, faults, err
-	}
-	return result, faults, nil
+	return tree.application(), faults, nil
 }
 
 // editor applies overrides to a tree that is its own.
@@ -236,6 +244,9 @@ func (ed *editor) field(n *node, f *formField, raw JSON, at Path, scope policySc
 		ed.fault(at.String(), "is out of an override's reach", "change it in the application")
 		return
 	}
+	if f.isKey && old != nil && same(old, next) {
+		return // to name an entry changes nothing
+	}
 	n.fields[f.pos] = next
 	for _, o := range n.form.fields {
 		if f.group == 0 || o.group != f.group || o == f || n.fields[o.pos] == nil {
@@ -263,7 +274,7 @@ func (ed *editor) value(f *form, old *node, raw JSON, at Path, scope policyScope
 		ed.structure(old, raw, at, scope)
 		return old
 	case formJSON:
-		n := ed.json(old, jsonNode(f, slices.Clone(raw)), at)
+		n := overlay(old, jsonNode(f, slices.Clone(raw)))
 		if scope.kind == PolicyLocked && !same(old, n) {
 			ed.locked(at, scope)
 		}
@@ -290,17 +301,16 @@ func (ed *editor) value(f *form, old *node, raw JSON, at Path, scope policyScope
 	return old
 }
 
-// json lays foreign JSON over other: objects member by member.
-func (ed *editor) json(old, next *node, at Path) *node {
+// overlay lays foreign JSON over other: objects member by member.
+func overlay(old, next *node) *node {
 	if old == nil || !old.object || !next.object {
 		return next
 	}
-	n := &node{form: old.form, object: true}
+	n := &node{form: old.form, key: old.key, object: true}
 	n.setEntries(slices.Clone(old.entries))
 	for _, e := range next.entries {
 		if i, ok := n.index[e.key]; ok {
-			n.entries[i] = ed.json(n.entries[i], e, at)
-			n.entries[i].key = e.key
+			n.entries[i] = overlay(n.entries[i], e)
 		} else {
 			n.put(e)
 		}
@@ -366,6 +376,7 @@ func (ed *editor) list(n *node, raw JSON, at Path, scope policyScope) {
 		if old := n.entry(key); old != nil {
 			if n.form.kind == formList {
 				ed.structure(old, raw, p, inner)
+				old.keepName(n.form)
 			}
 			continue
 		}
@@ -461,7 +472,7 @@ func leafNode(f *form, raw JSON) (*node, error) {
 	if s, ok := v.Elem().Interface().(Sensitive); ok && s.Reveal() == Redacted {
 		return nil, fmt.Errorf("%w: is a redacted value; write the secret value itself", appspan.ErrInvalid)
 	}
-	return &node{form: f, text: leafText(v.Elem()), value: v.Elem()}, nil
+	return &node{form: f, text: leafText(v.Elem()), value: v.Elem(), hidden: f.secret()}, nil
 }
 
 // expected is what a leaf takes, for people.

@@ -58,7 +58,7 @@ func Resolve(a *Application, answers map[string]JSON) (*Application, map[string]
 		return nil, nil, err
 	}
 	result := tree.application()
-	if err := checkResult(result).Err(); err != nil {
+	if err := Validate(result).Err(); err != nil {
 		return nil, nil, err
 	}
 	return result, values, nil
@@ -114,6 +114,9 @@ func (ed *editor) answer(p Parameter, at, target Path, answer JSON) {
 		if next == nil && n.form.kind == formList {
 			ed.fault(at.field("sets").String(), fmt.Sprintf("there is no %s", Path{segs: target.segs[:i+1]}), "add it, or correct the path")
 			return
+		}
+		if next != nil && n.form.kind == formList {
+			defer next.keepName(n.form)
 		}
 		if last {
 			ed.put(p, at, n, s, below, target, answer)

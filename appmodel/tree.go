@@ -23,6 +23,7 @@ type node struct {
 	value reflect.Value
 	// implied: the author did not write it, it is a default.
 	implied bool
+	hidden  bool           // a leaf whose value is secret
 	object  bool           // JSON: entries are its members
 	fields  []*node        // of a struct, by position
 	entries []*node        // of lists, sets, maps and JSON objects
@@ -35,7 +36,7 @@ func newTree(a *Application) (*node, error) {
 	if a == nil {
 		return nil, fmt.Errorf("%w: there is no application; give one", appspan.ErrInvalid)
 	}
-	filled := fillDefaults(a)
+	filled := WithDefaults(a)
 	b := &treeBuilder{}
 	n := b.node(modelForm(), reflect.ValueOf(filled).Elem(), reflect.ValueOf(a).Elem())
 	return n, b.err
@@ -65,7 +66,7 @@ func (b *treeBuilder) node(s *form, v, w reflect.Value) *node {
 	n := &node{form: s, implied: !w.IsValid()}
 	switch s.kind {
 	case formLeaf:
-		n.text, n.value = leafText(v), v
+		n.text, n.value, n.hidden = leafText(v), v, s.secret()
 		if w.IsValid() {
 			n.value = w
 		}
@@ -84,6 +85,11 @@ func (b *treeBuilder) node(s *form, v, w reflect.Value) *node {
 		}
 		if !some && !s.unit {
 			return nil
+		}
+		if p, ok := v.Interface().(Parameter); ok && p.Secret {
+			if d := n.fields[s.byName["default"].pos]; d != nil {
+				d.hidden = true
+			}
 		}
 	case formList, formSet:
 		for i := range v.Len() {
@@ -292,7 +298,7 @@ func same(x, y *node) bool {
 		}
 		return true
 	case x.form.kind == formLeaf, !x.object && x.form.kind == formJSON:
-		return !y.object && x.text == y.text || x.implied && y.implied
+		return x.implied && y.implied || !y.object && x.text == y.text && (x.implied == y.implied || !x.form.contextual)
 	case x.object != y.object, len(x.entries) != len(y.entries):
 		return false
 	}
@@ -355,8 +361,10 @@ func (n *node) appendJSONSecrets(b []byte, defaults, secrets bool) []byte {
 	switch {
 	case n.form.kind == formJSON && n.value.IsValid():
 		return append(b, n.value.Bytes()...)
+	case n.hidden && !secrets:
+		return appendText(b, Redacted)
 	case n.form.kind == formLeaf:
-		if s, ok := n.value.Interface().(Sensitive); ok && secrets {
+		if s, ok := n.value.Interface().(Sensitive); ok {
 			return appendText(b, s.Reveal())
 		}
 		text, err := json.Marshal(n.value.Interface())
@@ -412,7 +420,7 @@ func (n *node) secret() bool {
 	case n == nil:
 		return false
 	case n.form.kind == formLeaf:
-		return n.form.typ == reflect.TypeFor[Sensitive]()
+		return n.hidden
 	}
 	return slices.ContainsFunc(n.fields, (*node).secret) || n.form.kind == formList && slices.ContainsFunc(n.entries, (*node).secret)
 }
@@ -435,8 +443,16 @@ func cmpStrings(x, y string) int {
 	return 0
 }
 
-// fillDefaults is a with its defaults filled in.
-func fillDefaults(a *Application) *Application { return Clone(a) }
-
-// checkResult is what is wrong with a result.
-func checkResult(*Application) Faults { return nil }
+// keepName writes out the name of an entry of a list that was a default, if
+// what it followed from has changed.
+func (n *node) keepName(list *form) {
+	name := n.fields[list.keys[0].pos]
+	if len(list.keys) != 1 || name.said() {
+		return
+	}
+	elem := reflect.New(n.form.typ).Elem()
+	n.write(elem)
+	if list.key(elem) != n.key {
+		n.fields[list.keys[0].pos] = &node{form: list.keys[0].form, text: n.key, value: reflect.ValueOf(n.key)}
+	}
+}
