@@ -93,6 +93,9 @@ func Import(ctx context.Context, data []byte, opts *Options) (*appmodel.Applicat
 	if err := im.reader.faults.Err(); err != nil {
 		return nil, nil, err
 	}
+	if err := appmodel.Validate(im.app).Err(); err != nil { // what compose allows and Kubernetes does not
+		return nil, nil, fmt.Errorf("%s: %w", im.opts.File, err)
+	}
 	for _, s := range loaded {
 		im.report.Leaves = append(im.report.Leaves, im.classify(s.source, s.root)...)
 	}

@@ -90,7 +90,7 @@ func hostile() map[string][2]string {
 		"a mode that is no number":            {service("    secrets: [{source: s, mode: rw}]\n") + "secrets: {s: {environment: S}}\n", "rw"},
 		"an unknown condition":                {service("    depends_on: {web2: {condition: happy}}\n") + "  web2: {image: x}\n", "condition"},
 		"a service name with a slash":         {"services: {a/b: {image: x}}", "a/b"},
-		"an image that is no image":           {"services: {web: {image: 'a b c'}}", ""},
+		"an image that is no image":           {"services: {web: {image: 'a b c'}}", "is not an image"},
 		"a number for the name of the domain": {service("    hostname: [a]\n"), "hostname"},
 	}
 }
@@ -121,10 +121,6 @@ func TestHostileFilesAreRefusedWithAClearErrorInBoundedMemory(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			app, report, err := composefile.Import(t.Context(), []byte(c[0]), &composefile.Options{Files: companionsOfHostile()})
 			runtime.ReadMemStats(&after)
-			if c[1] == "" {
-				require.NoError(t, err)
-				return
-			}
 			require.ErrorIs(t, err, appspan.ErrInvalid)
 			require.ErrorContains(t, err, c[1])
 			require.Nil(t, app)
