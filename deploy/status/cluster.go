@@ -52,6 +52,13 @@ type part struct {
 	object driver.Object
 	said   Readiness
 	pods   []*pod
+	sets   []replicaSet // that it owns; only while it is not ready
+}
+
+// replicaSet is a ReplicaSet with what is read of it.
+type replicaSet struct {
+	object driver.Object
+	meta   meta
 }
 
 // observer sorts the objects of one cluster.
@@ -176,9 +183,7 @@ func observe(in Input) *observer {
 }
 
 func ownedByCron(obj driver.Object) bool {
-	w, _ := decode[struct {
-		Metadata meta `json:"metadata"`
-	}](obj)
+	w, _ := decode[metaOnly](obj)
 	return w.Metadata.controller().Kind == "CronJob"
 }
 
@@ -250,7 +255,7 @@ func (o *observer) component(id string) Component {
 	slices.SortFunc(parts, func(a, b *part) int { return cmp.Compare(a.object.String(), b.object.String()) })
 	o.own(id, parts)
 	for _, p := range parts {
-		v, more := o.judge(id, p)
+		v, more := o.judge(p)
 		values, causes = append(values, v), append(causes, more...)
 		c.Replicas.Desired += p.said.Replicas.Desired
 		c.Replicas.Current += p.said.Replicas.Current
@@ -297,18 +302,18 @@ func (o *observer) withoutWorkload(c Component, m *appmodel.Component) Component
 }
 
 // judge looks at a workload that is not ready together with its pods.
-func (o *observer) judge(id string, p *part) (Value, []Cause) {
+func (o *observer) judge(p *part) (Value, []Cause) {
 	value, causes := p.said.Value, []Cause(nil)
 	if p.said.Cause != nil {
 		causes = append(causes, *p.said.Cause)
 	}
 	if p.object.Kind == "CronJob" {
-		return o.lastRun(id, p, value)
+		return o.lastRun(p, value)
 	}
 	if value == Ready || value == Stopped || p.object.Deleting {
 		return value, causes
 	}
-	newest := o.newest(id, p)
+	latest := newest(p)
 	newerBlamed := false
 	var old []Cause
 	for _, one := range p.pods {
@@ -320,7 +325,7 @@ func (o *observer) judge(id string, p *part) (Value, []Cause) {
 				}
 			}
 		}
-		if newest != "" && revisionOf(one) != newest {
+		if latest != "" && revisionOf(one) != latest {
 			old = append(old, found...)
 			continue
 		}
@@ -331,7 +336,7 @@ func (o *observer) judge(id string, p *part) (Value, []Cause) {
 		causes = append(causes, old...)
 	}
 	if p.said.Cause == nil && p.said.Replicas.Current < p.said.Replicas.Desired {
-		if c := o.creation(id, p); c != nil {
+		if c := o.creation(p); c != nil {
 			causes = append(causes, *c)
 		}
 	}
@@ -355,12 +360,10 @@ func (o *observer) judge(id string, p *part) (Value, []Cause) {
 
 // creation is the cause of pods that a controller could not make, from events
 // about it or its ReplicaSets.
-func (o *observer) creation(id string, p *part) *Cause {
+func (o *observer) creation(p *part) *Cause {
 	about := []driver.Object{p.object}
-	for _, rs := range o.sets[id] {
-		if w, ok := decode[workload](rs); ok && w.Metadata.controller().UID == p.object.UID {
-			about = append(about, rs)
-		}
+	for _, rs := range p.sets {
+		about = append(about, rs.object)
 	}
 	for _, obj := range about {
 		if e, ok := o.ev.latest(obj.Kind, obj.Name, obj.UID, "FailedCreate"); ok {
@@ -371,10 +374,10 @@ func (o *observer) creation(id string, p *part) *Cause {
 }
 
 // lastRun makes a CronJob Degraded when its newest Job failed.
-func (o *observer) lastRun(id string, p *part, value Value) (Value, []Cause) {
+func (o *observer) lastRun(p *part, value Value) (Value, []Cause) {
 	var newest driver.Object
 	var at time.Time
-	for _, obj := range o.jobs[id] {
+	for _, obj := range o.jobs[p.object.Labels[appmodel.LabelComponent]] {
 		w, ok := decode[workload](obj)
 		if ok && w.Metadata.controller().UID == p.object.UID && w.Metadata.Created.After(at) {
 			newest, at = obj, w.Metadata.Created
@@ -384,13 +387,13 @@ func (o *observer) lastRun(id string, p *part, value Value) (Value, []Cause) {
 		return value, nil
 	}
 	run := &part{object: newest, said: Workload(newest)}
-	for _, obj := range o.pods[id] {
+	for _, obj := range o.pods[newest.Labels[appmodel.LabelComponent]] {
 		if one, ok := decode[pod](obj); ok && one.Metadata.controller().UID == newest.UID && !obj.Deleting {
 			one.object = obj
 			run.pods = append(run.pods, &one)
 		}
 	}
-	v, causes := o.judge(id, run)
+	v, causes := o.judge(run)
 	if v == Failed || v == Degraded {
 		p.said.Message = fmt.Sprintf("its last run, %s, failed", newest.Name)
 		return Degraded, causes
@@ -413,9 +416,10 @@ func (o *observer) own(id string, parts []*part) {
 		return
 	}
 	for _, rs := range o.sets[id] {
-		if w, ok := decode[workload](rs); ok {
-			if p := byUID[w.Metadata.controller().UID]; p != nil {
+		if m, ok := decode[metaOnly](rs); ok {
+			if p := byUID[m.Metadata.controller().UID]; p != nil {
 				byUID[rs.UID] = p
+				p.sets = append(p.sets, replicaSet{rs, m.Metadata})
 			}
 		}
 	}
@@ -444,18 +448,20 @@ func (o *observer) own(id string, parts []*part) {
 
 // newest is the revision, as [revisionOf] says it of a pod, that a workload
 // rolls out; empty when it cannot be told.
-func (o *observer) newest(id string, p *part) string {
-	w, _ := decode[workload](p.object)
+func newest(p *part) string {
 	switch p.object.Kind {
 	case "StatefulSet":
+		w, _ := decode[workload](p.object)
 		return w.Status.UpdateRevision
 	case "Deployment":
 		const revision = "deployment.kubernetes.io/revision"
-		for _, obj := range o.sets[id] {
-			rs, ok := decode[workload](obj)
-			if ok && rs.Metadata.controller().UID == p.object.UID && w.Metadata.Annotations[revision] != "" &&
-				rs.Metadata.Annotations[revision] == w.Metadata.Annotations[revision] {
-				return obj.Labels["pod-template-hash"]
+		if len(p.sets) < 2 {
+			return "" // there is one version alone
+		}
+		m, _ := decode[metaOnly](p.object)
+		for _, rs := range p.sets {
+			if at := m.Metadata.Annotations[revision]; at != "" && rs.meta.Annotations[revision] == at {
+				return rs.object.Labels["pod-template-hash"]
 			}
 		}
 	}

@@ -34,6 +34,11 @@ func (m meta) controller() ownerRef {
 	return ownerRef{}
 }
 
+// metaOnly is an object of which the metadata alone is needed.
+type metaOnly struct {
+	Metadata meta `json:"metadata"`
+}
+
 type condition struct {
 	Type    string    `json:"type"`
 	Status  string    `json:"status"`
