@@ -14,14 +14,15 @@ import (
 // syncPeriod is how often the autoscaler looks at its metrics.
 const syncPeriod = 15 * time.Second
 
-// metrics are the scripted utilisations, by namespace and name of the target.
+// metrics are the scripted loads, by namespace and name of the target.
 type metrics struct {
 	mu   sync.Mutex
 	load map[key]int32
 }
 
-// SetLoad says how much of its request each pod of a workload uses, in
-// percent. Autoscalers act on it; without it they have no metrics.
+// SetLoad says how much the pods of a workload use together, in percent of
+// what one of them requests: 300 over four pods is 75 each. Autoscalers act on
+// it; without it they have no metrics.
 func (c *Cluster) SetLoad(namespace, workload string, percent int32) {
 	c.metrics.mu.Lock()
 	if c.metrics.load == nil {
@@ -62,6 +63,7 @@ func (c *Cluster) syncAutoscaler(t task) {
 	want := min(max(have, *h.Spec.MinReplicas), h.Spec.MaxReplicas)
 	var current *int32
 	if measured && have > 0 {
+		percent = (percent + have - 1) / have
 		current = &percent
 		goal := int32(80)
 		for _, m := range h.Spec.Metrics {

@@ -1,12 +1,11 @@
 package fake_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/cluster/fake"
@@ -57,5 +56,7 @@ func simulate(t *testing.T, opts *fake.Options, run func(t *testing.T, c *fake.C
 	})
 }
 
-var _ = context.Background
-var _ = time.Second
+// replaced is an object's JSON with one text in place of another.
+func replaced(o driver.Object, before, after string) string {
+	return strings.ReplaceAll(string(o.JSON), before, after)
+}

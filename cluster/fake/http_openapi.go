@@ -12,6 +12,9 @@ import (
 func (x *exchange) openapi(path []string) error {
 	order, served := x.c.groupVersions()
 	if len(path) >= 2 && path[1] == "v2" {
+		if strings.Contains(x.r.Header.Get("Accept"), "protobuf") {
+			return nil // the empty document, in that encoding
+		}
 		return x.answer(map[string]any{
 			"swagger": "2.0", "info": map[string]any{"title": "Kubernetes", "version": x.c.opts.Version}, "paths": map[string]any{}, "definitions": map[string]any{},
 		})

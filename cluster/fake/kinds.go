@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -237,7 +238,7 @@ func (m machinery) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner)
 	}
 	out := m.k.new()
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("unable to convert unstructured object to %v: %w", m.k.gvk, err)
 	}
 	out.GetObjectKind().SetGroupVersionKind(m.k.gvk)
 	return out, nil

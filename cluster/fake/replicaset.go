@@ -58,7 +58,7 @@ func (c *Cluster) syncReplicaSet(t task) {
 			}
 		}
 		s.Conditions = slices.DeleteFunc(s.Conditions, func(c appsv1.ReplicaSetCondition) bool {
-			return c.Type == appsv1.ReplicaSetReplicaFailure && (failure == nil || c.Message != failure.Error())
+			return c.Type == appsv1.ReplicaSetReplicaFailure && failure == nil // the first message stays: it names a pod
 		})
 		if failure != nil && len(s.Conditions) == 0 {
 			s.Conditions = append(s.Conditions, appsv1.ReplicaSetCondition{

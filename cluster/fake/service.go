@@ -50,16 +50,17 @@ func (c *Cluster) allocateService(q request, live, obj object) error {
 		}
 		o.Spec.ClusterIP = c.nextIP.String()
 	} else if o.Spec.ClusterIP != corev1.ClusterIPNone && (before == nil || before.Spec.ClusterIP != o.Spec.ClusterIP) {
-		path := field.NewPath("spec", "clusterIPs").Index(0)
+		all := field.NewPath("spec", "clusterIPs")
+		path := all.Index(0)
 		ip, err := netip.ParseAddr(o.Spec.ClusterIP)
 		var bad *field.Error
 		switch {
 		case err != nil:
 			bad = field.Invalid(path, o.Spec.ClusterIP, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
 		case !serviceRange().Contains(ip):
-			bad = field.Invalid(path, o.Spec.ClusterIP, fmt.Sprintf("failed to allocate IP %s: the provided IP (%s) is not in the valid range. The range of valid IPs is %s", ip, ip, serviceRange()))
+			bad = field.Invalid(all, []string{o.Spec.ClusterIP}, fmt.Sprintf("failed to allocate IP %s: the provided network does not match the current range", ip))
 		case ips[o.Spec.ClusterIP]:
-			bad = field.Invalid(path, o.Spec.ClusterIP, fmt.Sprintf("failed to allocate IP %s: provided IP is already allocated", ip))
+			bad = field.Invalid(all, []string{o.Spec.ClusterIP}, fmt.Sprintf("failed to allocate IP %s: provided IP is already allocated", ip))
 		}
 		if bad != nil && before == nil {
 			return apierrors.NewInvalid(q.kind.gvk.GroupKind(), o.Name, field.ErrorList{bad})

@@ -109,7 +109,8 @@ func validateWorkload(spec *field.Path, selector *metav1.LabelSelector, template
 		errs = append(errs, field.Invalid(spec.Child("replicas"), replicas, "must be greater than or equal to 0"))
 	}
 	if selector == nil {
-		errs = append(errs, field.Required(spec.Child("selector"), ""))
+		errs = append(errs, field.Required(spec.Child("selector"), ""),
+			field.Invalid(spec.Child("template", "metadata", "labels"), template.Labels, "`selector` does not match template `labels`"))
 	} else {
 		errs = append(errs, metavalidation.ValidateLabelSelector(selector, metavalidation.LabelSelectorValidationOptions{}, spec.Child("selector"))...)
 		if len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
@@ -217,7 +218,7 @@ func validateRoleRef(ref rbacv1.RoleRef, kinds ...string) field.ErrorList {
 
 func validateAutoscaler(spec *field.Path, o *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
 	var errs field.ErrorList
-	if o.Spec.MaxReplicas < 1 {
+	if o.Spec.MaxReplicas < 0 {
 		errs = append(errs, field.Invalid(spec.Child("maxReplicas"), o.Spec.MaxReplicas, "must be greater than 0"))
 	}
 	if *o.Spec.MinReplicas < 1 {
@@ -232,6 +233,12 @@ func validateAutoscaler(spec *field.Path, o *autoscalingv2.HorizontalPodAutoscal
 	if o.Spec.ScaleTargetRef.Name == "" {
 		errs = append(errs, field.Required(spec.Child("scaleTargetRef", "name"), ""))
 	}
+	if o.Spec.ScaleTargetRef.APIVersion == "" {
+		errs = append(errs, field.Invalid(spec.Child("scaleTargetRef", "apiVersion"), "", "apiVersion must specify API group"))
+	}
+	if o.Spec.MaxReplicas == 0 {
+		errs = append(errs, field.Required(spec.Child("maxReplicas"), ""))
+	}
 	return errs
 }
 
@@ -240,11 +247,11 @@ func validateClaim(spec *field.Path, s *corev1.PersistentVolumeClaimSpec) field.
 	if len(s.AccessModes) == 0 {
 		errs = append(errs, field.Required(spec.Child("accessModes"), "at least 1 access mode is required"))
 	}
-	for i, mode := range s.AccessModes {
+	for _, mode := range s.AccessModes {
 		switch mode {
 		case corev1.ReadWriteOnce, corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOncePod:
 		default:
-			errs = append(errs, field.NotSupported(spec.Child("accessModes").Index(i), mode,
+			errs = append(errs, field.NotSupported(spec.Child("accessModes"), mode,
 				[]corev1.PersistentVolumeAccessMode{"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"}))
 		}
 	}

@@ -2,6 +2,7 @@ package fake
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -93,6 +94,9 @@ func validateIngress(spec *field.Path, o *networkingv1.Ingress) field.ErrorList 
 	for i, rule := range o.Spec.Rules {
 		at := spec.Child("rules").Index(i)
 		if host := rule.Host; host != "" {
+			if net.ParseIP(host) != nil {
+				errs = append(errs, field.Invalid(at.Child("host"), host, "must be a DNS name, not an IP address"))
+			}
 			check := validation.IsDNS1123Subdomain
 			if strings.HasPrefix(host, "*") {
 				check = validation.IsWildcardDNS1123Subdomain
@@ -112,6 +116,7 @@ func validateIngress(spec *field.Path, o *networkingv1.Ingress) field.ErrorList 
 			switch {
 			case p.PathType == nil:
 				errs = append(errs, field.Required(at.Child("pathType"), "pathType must be specified"))
+				continue
 			case *p.PathType == networkingv1.PathTypeExact, *p.PathType == networkingv1.PathTypePrefix:
 				if !strings.HasPrefix(p.Path, "/") {
 					errs = append(errs, field.Invalid(at.Child("path"), p.Path, "must be an absolute path"))

@@ -33,7 +33,11 @@ func (c *Cluster) validateUpdate(q request, live, obj object) field.ErrorList {
 	case *appsv1.DaemonSet:
 		same(spec.Child("selector"), live.(*appsv1.DaemonSet).Spec.Selector, o.Spec.Selector)
 	case *appsv1.StatefulSet:
-		errs = append(errs, statefulSetUpdate(spec, live.(*appsv1.StatefulSet), o)...)
+		l := live.(*appsv1.StatefulSet)
+		same(spec.Child("selector"), l.Spec.Selector, o.Spec.Selector)
+		same(spec.Child("volumeClaimTemplates"), l.Spec.VolumeClaimTemplates, o.Spec.VolumeClaimTemplates)
+		same(spec.Child("serviceName"), l.Spec.ServiceName, o.Spec.ServiceName)
+		same(spec.Child("podManagementPolicy"), l.Spec.PodManagementPolicy, o.Spec.PodManagementPolicy)
 	case *batchv1.Job:
 		l := live.(*batchv1.Job)
 		same(spec.Child("selector"), l.Spec.Selector, o.Spec.Selector)
@@ -61,23 +65,15 @@ func (c *Cluster) validateUpdate(q request, live, obj object) field.ErrorList {
 	case *corev1.Pod:
 		errs = append(errs, podUpdate(spec, live.(*corev1.Pod), o)...)
 	case *rbacv1.RoleBinding:
-		if l := live.(*rbacv1.RoleBinding); l.RoleRef != o.RoleRef {
-			errs = append(errs, field.Invalid(field.NewPath("roleRef"), o.RoleRef, "cannot change roleRef"))
-		}
+		same(field.NewPath("roleRef"), live.(*rbacv1.RoleBinding).RoleRef, o.RoleRef)
 	case *rbacv1.ClusterRoleBinding:
-		if l := live.(*rbacv1.ClusterRoleBinding); l.RoleRef != o.RoleRef {
-			errs = append(errs, field.Invalid(field.NewPath("roleRef"), o.RoleRef, "cannot change roleRef"))
-		}
+		same(field.NewPath("roleRef"), live.(*rbacv1.ClusterRoleBinding).RoleRef, o.RoleRef)
 	case *storagev1.StorageClass:
 		l := live.(*storagev1.StorageClass)
-		for _, changed := range []struct {
-			name          string
-			before, after any
-		}{{"parameters", l.Parameters, o.Parameters}, {"provisioner", l.Provisioner, o.Provisioner}, {"reclaimPolicy", l.ReclaimPolicy, o.ReclaimPolicy}, {"volumeBindingMode", l.VolumeBindingMode, o.VolumeBindingMode}} {
-			if !equality.Semantic.DeepEqual(changed.before, changed.after) {
-				errs = append(errs, field.Forbidden(field.NewPath(changed.name), "updates to "+changed.name+" are forbidden."))
-			}
-		}
+		same(field.NewPath("parameters"), l.Parameters, o.Parameters)
+		same(field.NewPath("provisioner"), l.Provisioner, o.Provisioner)
+		same(field.NewPath("reclaimPolicy"), l.ReclaimPolicy, o.ReclaimPolicy)
+		same(field.NewPath("volumeBindingMode"), l.VolumeBindingMode, o.VolumeBindingMode)
 	}
 	return errs
 }
@@ -91,19 +87,6 @@ func frozen(immutable *bool, sameData bool) field.ErrorList {
 		errs = append(errs, field.Forbidden(field.NewPath("data"), "field is immutable when `immutable` is set"))
 	}
 	return errs
-}
-
-// statefulSetUpdate allows the fields that a StatefulSet may change.
-func statefulSetUpdate(spec *field.Path, live, o *appsv1.StatefulSet) field.ErrorList {
-	next := *o.Spec.DeepCopy()
-	next.Replicas, next.Template, next.UpdateStrategy = live.Spec.Replicas, live.Spec.Template, live.Spec.UpdateStrategy
-	next.MinReadySeconds, next.Ordinals, next.RevisionHistoryLimit = live.Spec.MinReadySeconds, live.Spec.Ordinals, live.Spec.RevisionHistoryLimit
-	next.PersistentVolumeClaimRetentionPolicy = live.Spec.PersistentVolumeClaimRetentionPolicy
-	if equality.Semantic.DeepEqual(next, live.Spec) {
-		return nil
-	}
-	return field.ErrorList{field.Forbidden(spec, "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "+
-		"'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")}
 }
 
 // claimUpdate allows the growth of a bound claim, where its class can.
@@ -141,6 +124,9 @@ func (c *Cluster) claimUpdate(spec *field.Path, live, o *corev1.PersistentVolume
 // podUpdate allows the fields that a pod may change.
 func podUpdate(spec *field.Path, live, o *corev1.Pod) field.ErrorList {
 	next := o.Spec.DeepCopy()
+	if len(next.Containers) != len(live.Spec.Containers) {
+		return field.ErrorList{field.Forbidden(spec.Child("containers"), "pod updates may not add or remove containers")}
+	}
 	if len(next.Containers) == len(live.Spec.Containers) && len(next.InitContainers) == len(live.Spec.InitContainers) {
 		for i := range next.Containers {
 			next.Containers[i].Image = live.Spec.Containers[i].Image

@@ -236,6 +236,9 @@ func unchanged(live, obj object) bool {
 
 // specChanged reports whether anything but metadata and status differs.
 func specChanged(k *kind, live, obj object) bool {
+	if k.is("Deployment") && !equality.Semantic.DeepEqual(live.GetAnnotations(), obj.GetAnnotations()) {
+		return true // as its strategy has it
+	}
 	if !k.custom && k.status {
 		return !equality.Semantic.DeepEqual(topField(live, "Spec"), topField(obj, "Spec"))
 	}
