@@ -27,8 +27,8 @@ func applyPromises() []promise {
 			e.Equal("b", e.at(e.get(obj.Ref), "metadata", "annotations", "a"))
 		}},
 		{name: "apply updates what is there", why: contractApply, run: func(e *env) {
-			e.apply(e.object("v1 ConfigMap config", "data: {a: one}"))
-			obj := e.object("v1 ConfigMap config", "data: {a: two}")
+			e.apply(e.object("v1 ConfigMap updated", "data: {a: one}"))
+			obj := e.object("v1 ConfigMap updated", "data: {a: two}")
 			e.apply(obj)
 			e.Equal("two", e.at(e.get(obj.Ref), "data", "a"))
 		}},

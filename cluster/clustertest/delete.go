@@ -54,7 +54,7 @@ func deletePromises() []promise {
 			e.absent(obj.Ref)
 		}},
 		{name: "delete of a cluster-scoped object removes it", why: why, run: func(e *env) {
-			obj := e.apply(e.clusterwide("scheduling.k8s.io/v1 PriorityClass "+unique("priority"), "value: 7"))
+			obj := e.apply(e.clusterwide("scheduling.k8s.io/v1 PriorityClass "+unique("doomed"), "value: 7"))
 			e.NoError(e.c.Delete(e.ctx, obj.Ref, driver.DeleteOptions{}))
 			e.absent(obj.Ref)
 		}},

@@ -51,7 +51,7 @@ func identityPromises() []promise {
 			e.absent(obj.Ref)
 		}},
 		{name: "a role allows what it says to a user", why: why, run: func(e *env) {
-			user := unique("user")
+			user := unique("reader")
 			obj := e.apply(e.object("v1 ConfigMap shown", ""))
 			e.grant(e.namespace(), "User", user)
 			e.allowed(e.as(driver.Identity{User: user}), obj.Ref)

@@ -29,8 +29,8 @@ func ownershipPromises() []promise {
 			e.Equal([]driver.FieldConflict{{Path: ".spec.replicas", Manager: theirs}}, conflict.Fields)
 		}},
 		{name: "a conflict lists every field", why: "driver.ConflictError", run: func(e *env) {
-			e.apply(e.object("v1 ConfigMap contested", "data: {a: one, b: one, c: one}"), other)
-			_, err := e.c.Apply(e.ctx, e.object("v1 ConfigMap contested", "data: {a: two, b: two, c: one}"), driver.ApplyOptions{Manager: mine})
+			e.apply(e.object("v1 ConfigMap disputed", "data: {a: one, b: one, c: one}"), other)
+			_, err := e.c.Apply(e.ctx, e.object("v1 ConfigMap disputed", "data: {a: two, b: two, c: one}"), driver.ApplyOptions{Manager: mine})
 			var conflict *driver.ConflictError
 			e.ErrorAs(err, &conflict)
 			e.ElementsMatch([]string{".data.a", ".data.b"}, []string{conflict.Fields[0].Path, conflict.Fields[len(conflict.Fields)-1].Path})
@@ -92,12 +92,12 @@ spec:
 			e.Equal([]any{"three"}, e.at(result, "spec", "template", "spec", "containers", 0, "args"))
 		}},
 		{name: "apply merges finalizers as a set", why: ssa + "; ObjectMeta.finalizers is listType=set", run: func(e *env) {
-			obj := e.object("v1 ConfigMap held", "metadata: {finalizers: [appspan.example/a]}")
+			obj := e.object("v1 ConfigMap finalized", "metadata: {finalizers: [appspan.example/a]}")
 			e.apply(obj, other)
-			result := e.apply(e.object("v1 ConfigMap held", "metadata: {finalizers: [appspan.example/b]}"))
+			result := e.apply(e.object("v1 ConfigMap finalized", "metadata: {finalizers: [appspan.example/b]}"))
 			e.ElementsMatch([]any{"appspan.example/a", "appspan.example/b"}, e.at(result, "metadata", "finalizers"))
-			e.apply(e.object("v1 ConfigMap held", ""), other)
-			e.apply(e.object("v1 ConfigMap held", ""))
+			e.apply(e.object("v1 ConfigMap finalized", ""), other)
+			e.apply(e.object("v1 ConfigMap finalized", ""))
 		}},
 		{name: "apply records the manager's operation", why: ssa + "; managedFields", run: func(e *env) {
 			obj := e.object("v1 ServiceAccount recorded", "metadata: {labels: {a: b}}")

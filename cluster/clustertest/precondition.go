@@ -98,8 +98,8 @@ func dryRunPromises() []promise {
 			e.refused(appspan.ErrInvalid, e.object("apps/v1 Deployment web", deployment+"  minReadySeconds: -1"), dry)
 		}},
 		{name: "a dry run finds conflicts", why: contractOptions + ".DryRun merges on the server", run: func(e *env) {
-			e.apply(e.object("v1 ConfigMap contested", "data: {a: one}"), driver.ApplyOptions{Manager: theirs})
-			e.refused(appspan.ErrConflict, e.object("v1 ConfigMap contested", "data: {a: two}"), dry)
+			e.apply(e.object("v1 ConfigMap trial", "data: {a: one}"), driver.ApplyOptions{Manager: theirs})
+			e.refused(appspan.ErrConflict, e.object("v1 ConfigMap trial", "data: {a: two}"), dry)
 		}},
 	}
 }

@@ -33,7 +33,7 @@ func subresourcePromises() []promise {
 			e.Equal("Scale", e.in(data, "kind"))
 		}},
 		{name: "scale sets the replicas", why: scale, run: func(e *env) {
-			obj := e.apply(e.object("apps/v1 Deployment web", deployment))
+			obj := e.apply(e.object("apps/v1 Deployment scaled", deployment))
 			e.EqualValues(3, e.in(e.updateSub(obj.Ref, "scale", `{"spec":{"replicas":3}}`), "spec", "replicas"))
 			e.EqualValues(3, e.at(e.get(obj.Ref), "spec", "replicas"))
 		}},
@@ -52,7 +52,7 @@ spec:
 			e.NotContains(e.owners(live, "f:spec", "f:replicas"), mine)
 		}},
 		{name: "scale raises the generation", why: scale, run: func(e *env) {
-			obj := e.apply(e.object("apps/v1 Deployment web", deployment))
+			obj := e.apply(e.object("apps/v1 Deployment counted", deployment))
 			e.updateSub(obj.Ref, "scale", `{"spec":{"replicas":3}}`)
 			e.Greater(e.get(obj.Ref).Generation, obj.Generation)
 		}},

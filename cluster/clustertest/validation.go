@@ -113,11 +113,22 @@ func generationPromises() []promise {
 			second := e.apply(e.object("apps/v1 Deployment web", strings.Replace(deployment, "web:1", "web:2", 1)))
 			e.Equal(first.Generation+1, second.Generation)
 		}},
-		{name: "the generation stays with labels and annotations", why: why, run: func(e *env) {
+		{name: "the generation stays with labels", why: why, run: func(e *env) {
 			first := e.apply(e.object("apps/v1 Deployment web", deployment))
-			second := e.apply(e.object("apps/v1 Deployment web", "metadata: {labels: {a: b}, annotations: {c: d}}"+deployment))
+			second := e.apply(e.object("apps/v1 Deployment web", "metadata: {labels: {a: b}}"+deployment))
+			e.Equal("b", second.Labels["a"])
+			e.Equal(first.Generation, second.Generation)
+		}},
+		{name: "the generation stays with annotations", why: why, run: func(e *env) {
+			first := e.apply(e.object("apps/v1 StatefulSet data", fmt.Sprintf(statefulSet, 0, "1Gi")))
+			second := e.apply(e.object("apps/v1 StatefulSet data", "metadata: {annotations: {c: d}}"+fmt.Sprintf(statefulSet, 0, "1Gi")))
 			e.Equal("d", e.at(second, "metadata", "annotations", "c"))
 			e.Equal(first.Generation, second.Generation)
+		}},
+		{name: "the generation of a Deployment rises with its annotations", why: why + "; a Deployment's controller copies them, so that they count", run: func(e *env) {
+			first := e.apply(e.object("apps/v1 Deployment web", deployment))
+			second := e.apply(e.object("apps/v1 Deployment web", "metadata: {annotations: {c: d}}"+deployment))
+			e.Equal(first.Generation+1, second.Generation)
 		}},
 		{name: "a ConfigMap has no generation", why: why + "; kinds without a spec have none", run: func(e *env) {
 			e.apply(e.object("v1 ConfigMap counted", "data: {a: one}"))
