@@ -65,7 +65,8 @@ type importer struct {
 	variables map[string]secretRef // ${NAME} -> the secret that stands for it
 	external  map[string]string    // alias -> external component
 	outside   []appmodel.Component
-	bound     int // bytes of companions that were taken in
+	foreign   map[string]any // x- keys
+	bound     int            // bytes of companions that were taken in
 }
 
 // Import reads a compose file into an application. The error wraps
@@ -75,7 +76,7 @@ func Import(ctx context.Context, data []byte, opts *Options) (*appmodel.Applicat
 	im := &importer{
 		notes: notes{}, at: map[key]position{}, generated: map[key]bool{}, byName: map[string]*service{},
 		aliases: map[string]bool{}, secretOf: map[string]secretRef{}, configOf: map[string]string{}, shared: map[string]string{},
-		report: &Report{}, variables: map[string]secretRef{}, external: map[string]string{},
+		report: &Report{}, variables: map[string]secretRef{}, external: map[string]string{}, foreign: map[string]any{},
 	}
 	if opts != nil {
 		im.opts = *opts
@@ -208,7 +209,7 @@ func (im *importer) extensions() {
 	if nets := im.networks(); len(nets) > 0 {
 		kept["networks"] = nets
 	}
-	for k, v := range im.project.Extensions {
+	for k, v := range im.foreign {
 		if !im.anchored(key(k)) { // those are there for aliases
 			kept[k] = v
 		}

@@ -89,6 +89,14 @@ func (l *loads) read(file string, data []byte) map[string]any {
 	}
 	model := v.(map[string]any)
 	delete(model, "version")
+	for name, v := range model { // compose-go would only walk through them
+		if strings.HasPrefix(name, "x-") {
+			if len(l.files) == 0 {
+				l.im.foreign[name] = v
+			}
+			delete(model, name)
+		}
+	}
 	for _, section := range []string{"volumes", "networks", "secrets", "configs"} {
 		all, _ := model[section].(map[string]any)
 		for _, entry := range all {
