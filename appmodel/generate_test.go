@@ -15,18 +15,18 @@ func rounds(n int) int {
 	return n
 }
 
-// generator makes random applications that keep the rules which merging
+// dice makes random applications that keep the rules which merging
 // relies on (keys once, one-of groups), and random edits of them.
-type generator struct{ *rand.Rand }
+type dice struct{ *rand.Rand }
 
-func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, 7))} }
+func newDice(seed uint64) dice { return dice{rand.New(rand.NewPCG(seed, 7))} }
 
-func (g generator) maybe() bool             { return g.IntN(2) == 0 }
-func (g generator) rarely() bool            { return g.IntN(8) == 0 }
-func (g generator) pick(s ...string) string { return s[g.IntN(len(s))] }
+func (g dice) maybe() bool             { return g.IntN(2) == 0 }
+func (g dice) rarely() bool            { return g.IntN(8) == 0 }
+func (g dice) pick(s ...string) string { return s[g.IntN(len(s))] }
 
 // some are up to n different names with the prefix, in random order.
-func (g generator) some(prefix string, n int) []string {
+func (g dice) some(prefix string, n int) []string {
 	var names []string
 	for _, i := range g.Perm(n) {
 		if g.IntN(3) > 0 {
@@ -44,7 +44,7 @@ func many[K, T any](names []K, make func(name K) T) []T {
 	return list
 }
 
-func (g generator) labels() map[string]string {
+func (g dice) labels() map[string]string {
 	names := g.some("label", 3)
 	if len(names) == 0 {
 		return nil
@@ -56,7 +56,7 @@ func (g generator) labels() map[string]string {
 	return m
 }
 
-func (g generator) item(name string) Item {
+func (g dice) item(name string) Item {
 	i := Item{Name: name}
 	switch g.IntN(3) {
 	case 0:
@@ -67,7 +67,7 @@ func (g generator) item(name string) Item {
 	return i
 }
 
-func (g generator) env(name string) Env {
+func (g dice) env(name string) Env {
 	e := Env{Name: name}
 	if g.rarely() {
 		e.Description = g.pick("one", "two")
@@ -83,7 +83,7 @@ func (g generator) env(name string) Env {
 	return e
 }
 
-func (g generator) secretItem(name string) SecretItem {
+func (g dice) secretItem(name string) SecretItem {
 	i := SecretItem{Name: name}
 	switch g.IntN(3) {
 	case 0:
@@ -96,7 +96,7 @@ func (g generator) secretItem(name string) SecretItem {
 	return i
 }
 
-func (g generator) container() Container {
+func (g dice) container() Container {
 	c := Container{Image: g.pick("i:1", "i:2"), Env: many(g.some("E", 5), g.env)}
 	if g.maybe() {
 		c.Args = []string{g.pick("a", "b"), g.pick("c", "d")}
@@ -123,7 +123,7 @@ func (g generator) container() Container {
 	return c
 }
 
-func (g generator) probe() *Probe {
+func (g dice) probe() *Probe {
 	p := &Probe{FailureThreshold: g.IntN(5)}
 	if g.maybe() {
 		p.TCP = &TCPCheck{Port: PortRef(g.pick("80", "http"))}
@@ -133,7 +133,7 @@ func (g generator) probe() *Probe {
 	return p
 }
 
-func (g generator) component(id string) Component {
+func (g dice) component(id string) Component {
 	kinds := []ComponentKind{KindService, KindService, KindStateful, KindDaemon}
 	c := Component{ID: id, Kind: kinds[g.IntN(len(kinds))], Container: g.container(), Labels: g.labels()}
 	if g.rarely() {
@@ -171,20 +171,20 @@ func (g generator) component(id string) Component {
 	return c
 }
 
-func (g generator) volume(name string) Volume {
+func (g dice) volume(name string) Volume {
 	return Volume{Name: name, Kind: VolumePersistent, Size: Quantity(g.pick("1Gi", "2Gi")), AccessMode: g.pick("", "ReadWriteOnce", "ReadWriteMany"),
 		Data: DataClass(g.pick("", "files", "logs"))}
 }
 
-func (g generator) values() JSON {
+func (g dice) values() JSON {
 	return JSON(g.pick(`{"image":{"tag":"1"},"list":[1,2]}`, `{"image":{"tag":"2"}}`, `{"image":"x"}`, `{"image":{"tag":"1","pull":{}}}`, `{}`))
 }
 
-func (g generator) manifest(name string) RawObject {
+func (g dice) manifest(name string) RawObject {
 	return RawObject{Manifest: JSON(fmt.Sprintf(`{"apiVersion":"g.example/v%s","kind":"K","metadata":{"name":%q},"spec":%s}`, g.pick("1", "2"), name, g.values()))}
 }
 
-func (g generator) route(id string) Route {
+func (g dice) route(id string) Route {
 	r := Route{ID: id}
 	if g.rarely() {
 		r.TCP = &StreamRoute{Port: 80 + g.IntN(2), To: []Backend{{Component: g.pick("c0", "c1")}}}
@@ -204,8 +204,8 @@ func (g generator) route(id string) Route {
 	return r
 }
 
-// application is a random one; two of the same generator have much in common.
-func (g generator) application() *Application {
+// application is a random one; two of the same dice have much in common.
+func (g dice) application() *Application {
 	a := &Application{APIVersion: APIVersion, Kind: KindApplication, Metadata: Metadata{Name: "app", Labels: g.labels()}}
 	a.Configs = many(g.some("conf", 2), func(n string) Config { return Config{Name: n, Items: many(g.some("i", 3), g.item)} })
 	a.Secrets = many(g.some("sec", 2), func(n string) Secret { return Secret{Name: n, Items: many(g.some("i", 3), g.secretItem)} })
@@ -222,7 +222,7 @@ func (g generator) application() *Application {
 }
 
 // edited is a copy of a with about n parts taken from another application.
-func (g generator) edited(a *Application, n int) *Application {
+func (g dice) edited(a *Application, n int) *Application {
 	b, other := Clone(a), g.application()
 	for range n {
 		switch g.IntN(8) {
@@ -246,7 +246,7 @@ func (g generator) edited(a *Application, n int) *Application {
 	return b
 }
 
-func (g generator) edit(c *Component) {
+func (g dice) edit(c *Component) {
 	from := g.component(c.ID)
 	switch g.IntN(9) {
 	case 0:
@@ -279,7 +279,7 @@ func (g generator) edit(c *Component) {
 }
 
 // shuffled is a copy of a with the lists shuffled whose order has no meaning.
-func (g generator) shuffled(a *Application) *Application {
+func (g dice) shuffled(a *Application) *Application {
 	a = Clone(a)
 	mix := func(n int, swap func(i, j int)) { g.Shuffle(n, swap) }
 	mix(len(a.Components), func(i, j int) { a.Components[i], a.Components[j] = a.Components[j], a.Components[i] })

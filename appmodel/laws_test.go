@@ -29,14 +29,14 @@ func TestLaws(t *testing.T) {
 		require.NoError(t, err)
 		return r
 	}
-	laws := map[string]func(t *testing.T, g generator, seed uint64){
-		"a tree gives its application back": func(t *testing.T, g generator, seed uint64) {
+	laws := map[string]func(t *testing.T, g dice, seed uint64){
+		"a tree gives its application back": func(t *testing.T, g dice, seed uint64) {
 			a := g.application()
 			tree, err := newTree(a)
 			require.NoError(t, err)
 			requireSame(t, a, tree.application(), seed)
 		},
-		"Apply(a, Diff(a, b)) is b": func(t *testing.T, g generator, seed uint64) {
+		"Apply(a, Diff(a, b)) is b": func(t *testing.T, g dice, seed uint64) {
 			a := g.application()
 			b := g.edited(a, g.IntN(6))
 			if g.rarely() {
@@ -49,7 +49,7 @@ func TestLaws(t *testing.T) {
 			require.Empty(t, faults, "seed %d", seed)
 			requireSame(t, b, got, seed)
 		},
-		"Diff of the same is empty": func(t *testing.T, g generator, seed uint64) {
+		"Diff of the same is empty": func(t *testing.T, g dice, seed uint64) {
 			a := g.application()
 			o, err := Diff(a, g.shuffled(a))
 			require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestLaws(t *testing.T) {
 			require.Empty(t, o.Remove, "seed %d", seed)
 			require.Empty(t, Changes(a, g.shuffled(a)), "seed %d", seed)
 		},
-		"Changes are none when nothing differs": func(t *testing.T, g generator, seed uint64) {
+		"Changes are none when nothing differs": func(t *testing.T, g dice, seed uint64) {
 			a := g.application()
 			b := g.edited(a, g.IntN(3))
 			o, err := Diff(a, b)
@@ -66,14 +66,14 @@ func TestLaws(t *testing.T) {
 				require.Empty(t, Changes(a, b), "seed %d", seed)
 			}
 		},
-		"Merge(b, x, b) is x": func(t *testing.T, g generator, seed uint64) {
+		"Merge(b, x, b) is x": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			x := g.edited(b, 5)
 			r := merge(t, b, x, b)
 			requireSame(t, x, r.Application, seed)
 			require.Empty(t, withoutDangling(r.Conflicts), "seed %d", seed)
 		},
-		"Merge(b, b, x) is x": func(t *testing.T, g generator, seed uint64) {
+		"Merge(b, b, x) is x": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			x := g.edited(b, 5)
 			r := merge(t, b, b, x)
@@ -87,7 +87,7 @@ func TestLaws(t *testing.T) {
 			requireSame(t, x, r.Application, seed)
 			require.Empty(t, withoutDangling(r.Conflicts), "seed %d", seed)
 		},
-		"merging is idempotent": func(t *testing.T, g generator, seed uint64) {
+		"merging is idempotent": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			o, th := g.edited(b, 4), g.edited(b, 4)
 			th.Policies = g.policies()
@@ -95,7 +95,7 @@ func TestLaws(t *testing.T) {
 			requireSame(t, r, merge(t, b, r, th).Application, seed)
 			requireSame(t, r, merge(t, r, r, r).Application, seed)
 		},
-		"merging does not depend on an order without meaning": func(t *testing.T, g generator, seed uint64) {
+		"merging does not depend on an order without meaning": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			o, th := g.edited(b, 4), g.edited(b, 4)
 			th.Policies = g.policies()
@@ -104,14 +104,14 @@ func TestLaws(t *testing.T) {
 			requireSame(t, r.Application, s.Application, seed)
 			require.ElementsMatch(t, places(r.Conflicts), places(s.Conflicts), "seed %d", seed)
 		},
-		"the sides agree without a conflict": func(t *testing.T, g generator, seed uint64) {
+		"the sides agree without a conflict": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			x := g.edited(b, 4)
 			r := merge(t, b, x, g.shuffled(x))
 			requireSame(t, x, r.Application, seed)
 			require.Empty(t, withoutDangling(r.Conflicts), "seed %d", seed)
 		},
-		"decisions settle every conflict": func(t *testing.T, g generator, seed uint64) {
+		"decisions settle every conflict": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			o, th := g.edited(b, 4), g.edited(b, 4)
 			d := map[string]Decision{}
@@ -122,7 +122,7 @@ func TestLaws(t *testing.T) {
 			require.NoError(t, err, "seed %d", seed)
 			require.Empty(t, withoutDangling(r.Conflicts), "seed %d", seed)
 		},
-		"the arguments stay as they are": func(t *testing.T, g generator, seed uint64) {
+		"the arguments stay as they are": func(t *testing.T, g dice, seed uint64) {
 			b := g.application()
 			o, th := g.edited(b, 4), g.edited(b, 4)
 			before := []*Application{Clone(b), Clone(o), Clone(th)}
@@ -138,20 +138,20 @@ func TestLaws(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(rounds(60)) {
-				t.Run(fmt.Sprint(seed), func(t *testing.T) { law(t, newGenerator(seed), seed) })
+				t.Run(fmt.Sprint(seed), func(t *testing.T) { law(t, newDice(seed), seed) })
 			}
 		})
 	}
 }
 
 // policies are some that speak of much.
-func (g generator) policies() []Policy {
+func (g dice) policies() []Policy {
 	return many(g.somePaths(), func(p string) Policy {
 		return Policy{Path: p, Policy: PolicyKind(g.pick("locked", "external", "generated", "default"))}
 	})
 }
 
-func (g generator) somePaths() []string {
+func (g dice) somePaths() []string {
 	var paths []string
 	for _, p := range []string{"components[*].image", "components[*].env[E1]", "components[c1].env", "components[c2]", "components[*].scale",
 		"secrets[*].items[*]", "routes[r0].http.rules", "components[*].resources.limits[cpu]", "components[*].aliases"} {
