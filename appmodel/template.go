@@ -114,7 +114,7 @@ func parseTemplateRef(s string) (*TemplateRef, int, error) {
 			parts = append(parts, name)
 			i += len(quoted) + 2
 		default:
-			if i > 0 {
+			if len(parts) > 0 {
 				i++ // the dot
 			}
 			n := strings.IndexAny(s[i:], ".[]{}\"$\n")
