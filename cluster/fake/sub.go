@@ -89,7 +89,9 @@ func (c *Cluster) patchSub(ctx context.Context, q request, kind types.PatchType,
 	if r == nil {
 		return nil, apierrors.NewNotFound(q.kind.groupResource(), q.key.name)
 	}
-	patched, err := patchJSON(kind, mustJSON(scaleOf(r.obj)), patch, &autoscalingv1.Scale{})
+	scale := scaleOf(r.obj)
+	scale.ResourceVersion = "" // a patch that names none goes onto whatever is there
+	patched, err := patchJSON(kind, mustJSON(scale), patch, &autoscalingv1.Scale{})
 	if err != nil {
 		return nil, err
 	}
