@@ -138,7 +138,12 @@ func large(n int) *Application {
 	g := newDice(3)
 	a := &Application{APIVersion: APIVersion, Kind: KindApplication, Metadata: Metadata{Name: "large"}}
 	for i := range n {
-		a.Components = append(a.Components, g.component(fmt.Sprintf("c%d", i)))
+		c := g.component(fmt.Sprintf("c%d", i))
+		for j := range c.Needs { // to what is there: faults are not what is measured
+			c.Needs[j].Component = "c0"
+			c.Needs[j].Name = fmt.Sprintf("n%d", j)
+		}
+		a.Components = append(a.Components, c)
 	}
 	return a
 }
