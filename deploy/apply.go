@@ -210,7 +210,7 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 	}
 	wrote := false
 	if err == nil {
-		a := &applier{deployer: d, plan: p, part: part, cluster: c, options: o, events: events, result: &r}
+		a := &applier{deployer: d, plan: p, part: part, cluster: c, options: o, events: events, result: &r, told: map[string]status.Value{}}
 		err = a.run(ctx)
 		wrote = a.began
 	}
@@ -223,7 +223,7 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 		if r.Outcome == "" {
 			r.Outcome = OutcomeDone
 		}
-		events.send(appspan.Event{Cluster: r.Cluster, Kind: appspan.EventState, Phase: PhaseRecord, Message: r.summary()})
+		events.send(appspan.Event{Cluster: r.Cluster, Kind: appspan.EventState, Phase: PhaseRecord, Message: r.summary(p.Kind)})
 		return r
 	}
 	r.Error, r.Outcome = err.Error(), outcomeOf(part, err, wrote)
@@ -250,9 +250,12 @@ func outcomeOf(part *ClusterPlan, err error, wrote bool) Outcome {
 	return OutcomeFailed
 }
 
-func (r *ClusterResult) summary() string {
-	if r.Outcome == OutcomeUnchanged {
+func (r *ClusterResult) summary(kind PlanKind) string {
+	switch {
+	case r.Outcome == OutcomeUnchanged:
 		return "unchanged"
+	case kind == KindRemove:
+		return fmt.Sprintf("removed: %d deleted, %d kept", r.Deleted, len(r.Kept))
 	}
 	return fmt.Sprintf("revision %d: %d created, %d updated, %d deleted, %d kept", r.Revision, r.Created, r.Updated, r.Deleted, len(r.Kept))
 }
@@ -271,6 +274,8 @@ type applier struct {
 	record *record      // as it was written last
 	began  bool         // something was written
 	eyes   *follower    // what the cluster is seen to do, once needed
+
+	told map[string]status.Value // what events have said of components
 
 	mu   sync.Mutex
 	done int // changes that were made

@@ -147,20 +147,8 @@ func (v view) status(clusterName string, objects []driver.Object) status.Cluster
 
 // unknown is the status of what cannot be reached: last is what was known.
 func unknown(last status.Cluster, v view, c *cluster.Cluster, cause error) status.Cluster {
-	known := last.Value
-	if !last.Fresh && last.LastKnown != "" {
-		known = last.LastKnown
-	}
-	last.Name, last.Namespace = c.Name(), v.scope.namespace
-	last.Value, last.LastKnown, last.Fresh = status.Unknown, known, false
-	last.ObservedAt = c.LastAnswer()
-	if !last.ObservedAt.IsZero() {
-		last.Age = time.Since(last.ObservedAt)
-	}
-	if cause != nil {
-		last.Error = cause.Error()
-	}
-	return last
+	last.Name, last.Namespace, last.ObservedAt = c.Name(), v.scope.namespace, c.LastAnswer()
+	return status.Stale(last, time.Now().UTC(), cause)
 }
 
 // coalesce is how long changes are gathered before status is computed again.
@@ -241,7 +229,6 @@ func (a *applier) await(ctx context.Context, f *follower, enough func(status.Clu
 	defer deadline.Stop()
 	var failedSince time.Time
 	var giveUp <-chan time.Time
-	told := map[string]status.Value{}
 	expired := false
 	for {
 		s, seen, err := f.now()
@@ -251,7 +238,7 @@ func (a *applier) await(ctx context.Context, f *follower, enough func(status.Clu
 		if seen {
 			a.result.Status = s
 			a.deployer.last.put(place{a.cluster.Name(), f.view.scope.namespace, f.view.scope.application}, s)
-			a.tell(s, told)
+			a.tell(s)
 			if enough(s) {
 				return s, nil
 			}
@@ -288,7 +275,7 @@ func (a *applier) await(ctx context.Context, f *follower, enough func(status.Clu
 }
 
 // tell sends an event for each component whose status changed.
-func (a *applier) tell(s status.Cluster, told map[string]status.Value) {
+func (a *applier) tell(s status.Cluster) {
 	ready := 0
 	for _, c := range s.Components {
 		if c.Value == status.Ready || c.Value == status.Stopped {
@@ -296,10 +283,10 @@ func (a *applier) tell(s status.Cluster, told map[string]status.Value) {
 		}
 	}
 	for _, c := range s.Components {
-		if told[c.ID] == c.Value {
+		if a.told[c.ID] == c.Value {
 			continue
 		}
-		told[c.ID] = c.Value
+		a.told[c.ID] = c.Value
 		e := appspan.Event{Cluster: a.part.Cluster, Kind: appspan.EventState, Phase: PhaseReady, Component: c.ID,
 			Message: string(c.Value), Done: ready, Total: len(s.Components)}
 		if len(c.Causes) > 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/appspan-dev/appspan"
@@ -64,11 +65,17 @@ func story(ctx context.Context, s settings, clusters *cluster.Set, keys *seal.Ke
 // importCompose reads the compose file and tells what became of it.
 func (n *narrator) importCompose(ctx context.Context) (*appmodel.Application, error) {
 	n.chapter("Import shop.compose.yaml")
-	app, report, err := composefile.Import(ctx, composeFile, &composefile.Options{Name: "shop"})
+	app, report, err := composefile.Import(ctx, composeFile, &composefile.Options{File: "shop.compose.yaml"})
 	if err != nil {
 		return nil, err
 	}
-	n.print("%s", report)
+	n.print("  %d leaves: %d mapped, %d degraded, %d without a place", len(report.Leaves), report.Count(composefile.StatusMapped)+report.Count(composefile.StatusImplied),
+		report.Count(composefile.StatusDegraded), report.Count(composefile.StatusUnsupported))
+	for _, l := range report.Leaves {
+		if l.Status == composefile.StatusDegraded || l.Status == composefile.StatusUnsupported {
+			n.print("    line %d, %s: %s: %s", l.Line, l.Path, l.Status, l.Why)
+		}
+	}
 	for _, c := range app.Components {
 		n.print("  %-8s %-9s %s", c.ID, c.Kind, c.Image)
 	}
@@ -80,7 +87,7 @@ func (n *narrator) deploy(ctx context.Context, app *appmodel.Application) error 
 }
 
 // apply plans, shows the plan, and applies it.
-func (n *narrator) apply(ctx context.Context, app *appmodel.Application, failAfter time.Duration) error {
+func (n *narrator) apply(ctx context.Context, app *appmodel.Application, limit time.Duration) error {
 	plan, err := n.deployer.Plan(ctx, app, n.target, nil)
 	if err != nil {
 		return err
@@ -89,7 +96,7 @@ func (n *narrator) apply(ctx context.Context, app *appmodel.Application, failAft
 	if err := plan.Err(); err != nil {
 		return err
 	}
-	_, err = n.deployer.Apply(ctx, plan, &deploy.ApplyOptions{ReadyTimeout: n.settings.timeout, FailAfter: failAfter, OnEvent: n.event})
+	_, err = n.deployer.Apply(ctx, plan, &deploy.ApplyOptions{ReadyTimeout: limit, OnEvent: n.event})
 	return err
 }
 
@@ -112,11 +119,15 @@ func (n *narrator) breakIt(ctx context.Context, app *appmodel.Application) error
 		return err
 	}
 	cache.Resources = &appmodel.Resources{Requests: map[string]appmodel.Quantity{"memory": "16Ti"}}
-	err = n.apply(ctx, broken, 1500*time.Millisecond)
+	err = n.apply(ctx, broken, 1500*time.Millisecond) // long enough to see why
 	if !errors.Is(err, deploy.ErrNotReady) {
 		return fmt.Errorf("the broken application was expected not to become ready, and: %w", err)
 	}
-	n.print("\n  What went wrong:\n    %s\n", err)
+	n.print("\n  What went wrong:")
+	for _, line := range strings.Split(err.Error(), "\n") {
+		n.print("    %s", line)
+	}
+	n.print("")
 	return n.status(ctx, app)
 }
 
