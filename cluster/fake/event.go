@@ -19,6 +19,7 @@ type journal struct {
 	mu     sync.Mutex
 	seen   map[eventKey]string // name of the Event
 	last   map[types.UID]map[string]string
+	order  []kept
 	number int
 	back   map[task]int
 }
@@ -26,6 +27,33 @@ type journal struct {
 type eventKey struct {
 	uid             types.UID
 	reason, message string
+}
+
+// maxEvents is how many Events are kept; a real server keeps them for an hour.
+const maxEvents = 5000
+
+// kept is one stored Event, in the order of its creation.
+type kept struct {
+	at    eventKey
+	place key
+}
+
+// trim forgets the oldest Event once there are too many, and returns its place.
+func (j *journal) trim(newest kept) (key, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.order = append(j.order, newest)
+	if len(j.order) <= maxEvents {
+		return key{}, false
+	}
+	oldest := j.order[0]
+	j.order = j.order[1:]
+	delete(j.seen, oldest.at)
+	delete(j.last[oldest.at.uid], oldest.at.reason)
+	if len(j.last[oldest.at.uid]) == 0 {
+		delete(j.last, oldest.at.uid)
+	}
+	return oldest.place, true
 }
 
 // event reports something about an object, as a Kubernetes Event.
@@ -69,7 +97,12 @@ func (c *Cluster) event(about object, kind, reason, message, component string) {
 		Reason: reason, Message: message, Type: kind, Count: 1, FirstTimestamp: now(), LastTimestamp: now(),
 		Source: corev1.EventSource{Component: component}, ReportingController: component,
 	}
-	_, _ = c.create(request{kind: k, key: keyOf(e), manager: component, untracked: true}, e)
+	if _, err := c.create(request{kind: k, key: keyOf(e), manager: component, untracked: true}, e); err != nil {
+		return // the namespace is going
+	}
+	if oldest, ok := c.events.trim(kept{at, keyOf(e)}); ok {
+		_, _ = c.remove(c.ctx, request{kind: k, key: oldest}, metav1.DeleteOptions{})
+	}
 }
 
 // reported reports whether the last event of that reason said the same.

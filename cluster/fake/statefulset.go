@@ -163,7 +163,7 @@ func (c *Cluster) driveStatefulSet(s *appsv1.StatefulSet, pods []*corev1.Pod, cu
 		}
 		if ordered && (p.DeletionTimestamp != nil || !podReady(p)) {
 			if p.DeletionTimestamp == nil && p.Labels[appsv1.ControllerRevisionHashLabelKey] != revision && i >= partition &&
-				s.Spec.UpdateStrategy.Type == appsv1.RollingUpdateStatefulSetStrategyType && !c.olderBroken(have, i, end, revision) {
+				s.Spec.UpdateStrategy.Type == appsv1.RollingUpdateStatefulSetStrategyType && !newerWaits(have, i, end, revision) {
 				c.deletePods([]*corev1.Pod{p}) // a broken pod of an old revision is replaced, not waited for
 			}
 			return nil
@@ -201,10 +201,9 @@ func (c *Cluster) driveStatefulSet(s *appsv1.StatefulSet, pods []*corev1.Pod, cu
 	return nil
 }
 
-// olderBroken is never a reason to wait longer: it reports whether a pod with
-// a higher number is of the new revision and not ready, so that an update
-// replaces one pod at a time.
-func (c *Cluster) olderBroken(have map[int]*corev1.Pod, i, end int, revision string) bool {
+// newerWaits reports whether a pod with a higher number is of the new revision
+// and not ready yet: an update replaces one pod at a time.
+func newerWaits(have map[int]*corev1.Pod, i, end int, revision string) bool {
 	for j := i + 1; j < end; j++ {
 		if p := have[j]; p != nil && p.Labels[appsv1.ControllerRevisionHashLabelKey] == revision && !podReady(p) {
 			return true
