@@ -25,6 +25,34 @@ type mutation struct {
 	close  func(*mutant) error
 }
 
+// method is a set of a driver's methods.
+type method int
+
+const (
+	methodInfo method = 1 << iota
+	methodApply
+	methodGet
+	methodList
+	methodDelete
+	methodWatch
+	methodSub
+	methodAs
+	methodClose
+)
+
+// methods are those that the mutation changes.
+func (m mutation) methods() method {
+	var set method
+	for i, changed := range []bool{
+		m.info != nil, m.apply != nil, m.get != nil, m.list != nil, m.remove != nil, m.watch != nil || m.event != nil, m.sub != nil, m.as != nil, m.close != nil,
+	} {
+		if changed {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
 // full is what a driver with everything implements.
 type full interface {
 	driver.Cluster
@@ -41,6 +69,13 @@ type mutant struct {
 	mu     sync.Mutex
 	memory map[string]string
 	closed bool
+	called method
+}
+
+func (x *mutant) call(m method) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.called |= m
 }
 
 func mutate(c full, m mutation) *mutant { return &mutant{full: c, m: m, memory: map[string]string{}} }
@@ -58,6 +93,7 @@ func (x *mutant) recall(key string) string {
 }
 
 func (x *mutant) Info(ctx context.Context) (driver.Info, error) {
+	x.call(methodInfo)
 	if x.m.info != nil {
 		return x.m.info(ctx, x)
 	}
@@ -65,6 +101,7 @@ func (x *mutant) Info(ctx context.Context) (driver.Info, error) {
 }
 
 func (x *mutant) Apply(ctx context.Context, obj driver.Object, opts driver.ApplyOptions) (driver.Object, error) {
+	x.call(methodApply)
 	if x.m.apply != nil {
 		return x.m.apply(ctx, x, obj, opts)
 	}
@@ -72,6 +109,7 @@ func (x *mutant) Apply(ctx context.Context, obj driver.Object, opts driver.Apply
 }
 
 func (x *mutant) Get(ctx context.Context, ref driver.Ref) (driver.Object, error) {
+	x.call(methodGet)
 	if x.m.get != nil {
 		return x.m.get(ctx, x, ref)
 	}
@@ -79,6 +117,7 @@ func (x *mutant) Get(ctx context.Context, ref driver.Ref) (driver.Object, error)
 }
 
 func (x *mutant) List(ctx context.Context, q driver.Query) (driver.Page, error) {
+	x.call(methodList)
 	if x.m.list != nil {
 		return x.m.list(ctx, x, q)
 	}
@@ -86,6 +125,7 @@ func (x *mutant) List(ctx context.Context, q driver.Query) (driver.Page, error) 
 }
 
 func (x *mutant) Delete(ctx context.Context, ref driver.Ref, opts driver.DeleteOptions) error {
+	x.call(methodDelete)
 	if x.m.remove != nil {
 		return x.m.remove(ctx, x, ref, opts)
 	}
@@ -93,6 +133,7 @@ func (x *mutant) Delete(ctx context.Context, ref driver.Ref, opts driver.DeleteO
 }
 
 func (x *mutant) Close() error {
+	x.call(methodClose)
 	if x.m.close != nil {
 		return x.m.close(x)
 	}
@@ -100,6 +141,7 @@ func (x *mutant) Close() error {
 }
 
 func (x *mutant) Watch(ctx context.Context, q driver.Query) (driver.Watch, error) {
+	x.call(methodWatch)
 	open := x.full.Watch
 	if x.m.watch != nil {
 		open = func(ctx context.Context, q driver.Query) (driver.Watch, error) { return x.m.watch(ctx, x, q) }
@@ -131,6 +173,7 @@ func (w *eventMutant) Next() (driver.WatchEvent, error) {
 }
 
 func (x *mutant) subresource(verb string, ref driver.Ref, sub string, body json.RawMessage, run func() (json.RawMessage, error)) (json.RawMessage, error) {
+	x.call(methodSub)
 	if x.m.sub != nil {
 		return x.m.sub(x, verb, ref, sub, body, run)
 	}
@@ -150,6 +193,7 @@ func (x *mutant) CreateSub(ctx context.Context, ref driver.Ref, sub string, body
 }
 
 func (x *mutant) As(id driver.Identity) (driver.Cluster, error) {
+	x.call(methodAs)
 	view, err := x.full.As(id)
 	if err == nil && x.m.as != nil {
 		view = x.m.as(x, id, view)
