@@ -48,9 +48,9 @@ func templateScopes() map[string]int {
 func (r TemplateRef) String() string {
 	var b strings.Builder
 	b.WriteString(r.Scope)
-	for _, p := range r.Path {
-		if p == "" || strings.ContainsAny(p, "[]{}\"\\") || strings.HasPrefix(p, ".") || strings.HasSuffix(p, ".") ||
-			strings.Contains(p, "..") {
+	for i, p := range r.Path {
+		inner := strings.Trim(p, ".") != p || strings.Contains(p, "..") || strings.Contains(p, ".") && i != 1
+		if p == "" || inner || strings.ContainsAny(p, "[]{}\"\\$\n") {
 			b.WriteString("[" + strconv.Quote(p) + "]")
 		} else {
 			b.WriteString("." + p)
