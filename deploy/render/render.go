@@ -23,6 +23,9 @@ type Input struct {
 	// Generated are the values of generated secret items by group and item;
 	// see [Generated]. A missing one is an error.
 	Generated map[string]map[string]appmodel.Sensitive
+	// HashKey keys the hashes of contents that stand in pod templates, so that
+	// they give no secret away.
+	HashKey []byte
 	// Images maps image references to those that are used in their place.
 	Images map[string]string
 	// Bindings say where needs lead whose other end is not a component of

@@ -1,0 +1,5 @@
+package render
+
+import "github.com/appspan-dev/appspan/appmodel"
+
+func (b *builder) disruption(c *appmodel.Component) {}

@@ -1,0 +1,3 @@
+package render
+
+func (b *builder) patches() {}
