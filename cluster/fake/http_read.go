@@ -216,6 +216,9 @@ func (x *exchange) watch(ctx context.Context) error {
 // stream sends the events of a watch.
 func (x *exchange) stream(w *watch, control *http.ResponseController, initial, plain bool) {
 	for {
+		if !w.pending() && control.Flush() != nil {
+			return
+		}
 		e, err := w.next()
 		if err != nil {
 			var status *apierrors.StatusError
@@ -235,17 +238,9 @@ func (x *exchange) stream(w *watch, control *http.ResponseController, initial, p
 			data = x.bookmark(e.rev, initial)
 			initial = false
 		}
+		_ = control.SetWriteDeadline(time.Now().Add(time.Minute)) // a client that stopped to read
 		if _, err := x.w.Write(append(append([]byte(`{"type":"`+string(e.kind)+`","object":`), data...), "}\n"...)); err != nil {
 			return
-		}
-		w.mu.Lock()
-		more := len(w.queue) > 0
-		w.mu.Unlock()
-		if !more {
-			_ = control.SetWriteDeadline(time.Now().Add(time.Minute))
-			if control.Flush() != nil {
-				return
-			}
 		}
 	}
 }

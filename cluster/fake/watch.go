@@ -171,6 +171,13 @@ func (w *watch) end(err error) {
 	}
 }
 
+// pending reports whether next would not block.
+func (w *watch) pending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) > 0 || w.err != nil
+}
+
 // next blocks for the next event.
 func (w *watch) next() (watchEvent, error) {
 	for {
