@@ -206,7 +206,7 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 		err = d.authorize(ctx, verb, p.Application, p.Target, part.Cluster)
 	}
 	if err == nil {
-		err = part.Err()
+		err = part.obstacle()
 	}
 	wrote := false
 	if err == nil {
@@ -322,7 +322,7 @@ func (a *applier) unfinished() bool {
 // already.
 func (a *applier) reread(ctx context.Context) error {
 	fresh := ClusterPlan{Cluster: a.part.Cluster, prior: a.part.work}
-	limited, cancel := context.WithTimeout(ctx, a.deployer.opts.ClusterTimeout)
+	limited, cancel := a.deployer.limit(ctx)
 	defer cancel()
 	if err := a.deployer.planCluster(limited, a.cluster, a.plan, &fresh); err != nil {
 		return err

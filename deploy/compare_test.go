@@ -81,7 +81,9 @@ func TestManagersSayWhoOwnsALeaf(t *testing.T) {
 	require.True(t, ok)
 	require.True(t, owns(entry.Fields, image))
 	require.False(t, owns(entry.Fields, replicas))
-	require.Equal(t, "kubectl", m.latestUpdate("appspan-i-a"))
+	live := tree(t, `{"metadata":{"labels":{"a":"b"}},"spec":{"template":{}}}`)
+	require.Equal(t, "kubectl", m.remover(trail{{field: "spec"}, {field: "paused"}}, live, "appspan-i-a"))
+	require.Empty(t, m.remover(trail{{field: "metadata"}, {field: "labels"}, {field: "gone"}}, live, "appspan-i-a"), "nobody is blamed without a trace")
 }
 
 func TestDroppedFindsOwnedLeavesThatAreNotAskedForAnyMore(t *testing.T) {

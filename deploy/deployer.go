@@ -92,6 +92,12 @@ func (d *Deployer) For(subject appspan.Subject) *Deployer {
 	return &view
 }
 
+// limit bounds the reading of one cluster's state.
+func (d *Deployer) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	silent := fmt.Errorf("%w: no answer within %v", appspan.ErrUnavailable, d.opts.ClusterTimeout)
+	return context.WithTimeoutCause(ctx, d.opts.ClusterTimeout, silent)
+}
+
 // authorize asks for one access on one cluster.
 func (d *Deployer) authorize(ctx context.Context, verb appspan.Verb, app string, to Target, clusterName string) error {
 	return appspan.Authorize(ctx, d.opts.Authorizer, d.subject, appspan.Access{

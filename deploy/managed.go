@@ -52,15 +52,22 @@ func (m managers) owners(at trail, self string) []string {
 	return names
 }
 
-// latestUpdate is the manager other than self that last changed the object by
-// something else than a status: the best guess at who removed a field, which
-// managedFields do not say.
-func (m managers) latestUpdate(self string) string {
+// remover is the manager other than self that last changed what stands around
+// the leaf at a path: the best guess at who removed the leaf. managedFields do
+// not say, and forget whoever did nothing else, so it may be nobody.
+func (m managers) remover(at trail, live any, self string) string {
+	around := len(at) - 1
+	for around > 1 && lookup(live, at[:around]) == nil {
+		around--
+	}
+	if around < 1 || around == 1 && at[0].field == "metadata" {
+		return ""
+	}
 	var name string
-	var at time.Time
+	var last time.Time
 	for _, e := range m {
-		if e.Manager != self && e.Subresource != "status" && !e.Time.Before(at) {
-			name, at = e.Manager, e.Time
+		if e.Manager != self && e.Subresource != "status" && !e.Time.Before(last) && owns(e.Fields, at[:around]) {
+			name, last = e.Manager, e.Time
 		}
 	}
 	return name

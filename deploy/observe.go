@@ -53,7 +53,7 @@ func (d *Deployer) reading(ctx context.Context, application string, to Target) (
 
 // statusOf is the status on one cluster.
 func (d *Deployer) statusOf(ctx context.Context, application string, to Target, name string) status.Cluster {
-	ctx, cancel := context.WithTimeout(ctx, d.opts.ClusterTimeout)
+	ctx, cancel := d.limit(ctx)
 	defer cancel()
 	at := place{name, to.Namespace, application}
 	c, err := d.clusters.Cluster(ctx, name)
@@ -312,7 +312,7 @@ func (d *Deployer) Releases(ctx context.Context, application string, to Target) 
 // readState reads the record of an application on a cluster; nil if it has
 // none.
 func (d *Deployer) readState(ctx context.Context, application string, to Target, name string) (*state, scope, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.opts.ClusterTimeout)
+	ctx, cancel := d.limit(ctx)
 	defer cancel()
 	s := scope{installation: d.opts.Installation, application: application, namespace: to.Namespace}
 	c, err := d.clusters.Cluster(ctx, name)

@@ -163,23 +163,29 @@ func (p *Plan) Err() error {
 
 // Err is nil when the cluster's part can be applied.
 func (c *ClusterPlan) Err() error {
-	switch c.State {
-	case ClusterPlanned:
+	if err := c.obstacle(); err != nil {
+		return fmt.Errorf("%s: %w", c.Cluster, err)
+	}
+	return nil
+}
+
+// obstacle is Err without the cluster's name.
+func (c *ClusterPlan) obstacle() error {
+	switch {
+	case c.State == ClusterPlanned:
 		return nil
-	case ClusterRefused:
-		if len(c.Refusals) == 0 {
-			return fmt.Errorf("%s: %w", c.Cluster, appspan.ErrConflict)
-		}
+	case c.State == ClusterRefused && len(c.Refusals) == 0:
+		return appspan.ErrConflict
+	case c.State == ClusterRefused:
 		more := ""
 		if n := len(c.Refusals) - 1; n > 0 {
 			more = fmt.Sprintf(" (and %d more)", n)
 		}
-		return fmt.Errorf("%s: %w: %s%s", c.Cluster, appspan.ErrConflict, c.Refusals[0], more)
+		return fmt.Errorf("%w: %s%s", appspan.ErrConflict, c.Refusals[0], more)
+	case c.err != nil:
+		return c.err
 	}
-	if c.err != nil {
-		return fmt.Errorf("%s: %w", c.Cluster, c.err)
-	}
-	return fmt.Errorf("%s: %w: %s", c.Cluster, appspan.ErrUnavailable, c.Error)
+	return fmt.Errorf("%w: %s", appspan.ErrUnavailable, c.Error)
 }
 
 // Drift returns the field changes that undo what somebody did by hand.

@@ -154,7 +154,7 @@ func planEvent(c *ClusterPlan) appspan.Event {
 
 // planOne plans one cluster within its time limit.
 func (d *Deployer) planOne(ctx context.Context, p *Plan, name string) ClusterPlan {
-	limited, cancel := context.WithTimeout(ctx, d.opts.ClusterTimeout)
+	limited, cancel := d.limit(ctx)
 	defer cancel()
 	out := ClusterPlan{Cluster: name}
 	c, err := d.clusters.Cluster(limited, name)
@@ -352,7 +352,7 @@ func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, c
 		case len(others) > 0:
 			f.Drift, f.Manager = true, others[0]
 		case sent == o.hash: // we sent it, and it is not there any more
-			f.Drift, f.Manager = true, m.latestUpdate(self)
+			f.Drift, f.Manager = true, m.remover(diff.at, current, self)
 		}
 		change.Fields = append(change.Fields, f)
 	}

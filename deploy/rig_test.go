@@ -256,6 +256,9 @@ func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(request)
 }
 
+// WrappedRoundTripper lets client-go find the transport, to close what is idle.
+func (w *wire) WrappedRoundTripper() http.RoundTripper { return w.next }
+
 // take returns the requests since it was called last, watches apart.
 func (w *wire) take() []string {
 	w.mu.Lock()

@@ -1,0 +1,171 @@
+package deploy_test
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/deploy/status"
+)
+
+func webIn(namespace string) driver.Ref {
+	return driver.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: "shop-web"}
+}
+
+// TestRigAStalePlanIsRefusedOnItsClusterAlone: what kubectl changes between
+// plan and apply stops the apply there, and nowhere else.
+func TestRigAStalePlanIsRefusedOnItsClusterAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "stale", rigOptions{})
+	r.deployed(shop(t), r.both())
+	p, err := r.Plan(t.Context(), shop(t, "web:1", "web:2"), r.both(), nil)
+	require.NoError(t, err)
+	r.kubectl("rig-1", "scale", "deployment/shop-web", "--replicas=7")
+	before := r.quiet("rig-1")
+	result, err := r.Apply(t.Context(), p, &patient)
+	require.ErrorIs(t, err, appspan.ErrPrecondition)
+	t.Log(err)
+	require.Equal(t, deploy.OutcomeStale, result.Cluster("rig-1").Outcome)
+	require.Equal(t, deploy.OutcomeDone, result.Cluster("rig-2").Outcome)
+	require.Equal(t, before, r.objects("rig-1"), "nothing was written")
+	image := func(name string) []string {
+		return r.kubectl(name, "get", "deployment/shop-web", "-o", "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}")
+	}
+	require.Equal(t, []string{"7 registry.example.com/web:1"}, image("rig-1"))
+	require.Equal(t, []string{"2 registry.example.com/web:2"}, image("rig-2"))
+	r.deployed(shop(t, "web:1", "web:2"), r.both()) // a new plan proceeds
+	require.Equal(t, []string{"2 registry.example.com/web:2"}, image("rig-1"))
+}
+
+// TestRigTwoInstallationsNeverTouchEachOther: of two with the same application,
+// the second is refused in the first one's namespace, whatever it asks for;
+// in its own it lives and dies, and the first one's objects stay to the byte.
+func TestRigTwoInstallationsNeverTouchEachOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "mine", rigOptions{})
+	theirs := newRig(t, "theirs", rigOptions{})
+	to, elsewhere := r.on("rig-1"), theirs.on("rig-1")
+	r.deployed(shop(t), to)
+	before := r.quiet("rig-1")
+	other := theirs.deployer("other", 0)
+	theirs.wires["rig-1"].take()
+	for _, adopt := range []bool{false, true} {
+		p, err := other.Plan(t.Context(), shop(t), to, &deploy.PlanOptions{Adopt: adopt, DataLoss: true})
+		require.NoError(t, err)
+		require.Equal(t, deploy.ClusterRefused, p.Clusters[0].State)
+		require.ErrorContains(t, p.Err(), `installation "rig"`)
+		_, err = other.Apply(t.Context(), p, nil)
+		require.ErrorIs(t, err, appspan.ErrConflict)
+	}
+	removed, err := other.Remove(t.Context(), "shop", to, &deploy.RemoveOptions{Data: true}, nil)
+	require.NoError(t, err)
+	require.Equal(t, deploy.OutcomeUnchanged, removed.Clusters[0].Outcome)
+	require.Empty(t, writes(theirs.wires["rig-1"].take()))
+
+	_, err = other.Deploy(t.Context(), shop(t), elsewhere, &deploy.DeployOptions{Apply: patient})
+	require.NoError(t, err)
+	there := theirs.quiet("rig-1")
+	require.Equal(t, before, r.objects("rig-1"))
+	r.deployed(shop(t, "web:1", "web:2"), to)
+	require.Equal(t, there, theirs.objects("rig-1"))
+	before = r.quiet("rig-1")
+	_, err = other.Remove(t.Context(), "shop", elsewhere, &deploy.RemoveOptions{Data: true}, &patient)
+	require.NoError(t, err)
+	require.Empty(t, theirs.objects("rig-1"))
+	require.Equal(t, before, r.objects("rig-1"))
+}
+
+// TestRigABrokenImageIsExplainedAndRolledBack: the error names the image that
+// cannot be pulled, the rollback heals.
+func TestRigABrokenImageIsExplainedAndRolledBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "broken", rigOptions{})
+	r.deployed(shop(t), r.both())
+	broken := shop(t, "registry.example.com/web:1", "nowhere.invalid/web:2")
+	result, err := r.Deploy(t.Context(), broken, r.both(), &deploy.DeployOptions{Apply: deploy.ApplyOptions{FailAfter: time.Second, ReadyTimeout: time.Minute}})
+	require.ErrorIs(t, err, deploy.ErrNotReady)
+	require.ErrorContains(t, err, "nowhere.invalid/web:2")
+	t.Log(err)
+	for _, c := range result.Clusters {
+		require.Equal(t, deploy.OutcomeFailed, c.Outcome)
+		require.ErrorContains(t, c.Err(), "nowhere.invalid/web:2")
+		var web status.Component
+		for _, component := range c.Status.Components {
+			if component.ID == "web" {
+				web = component
+			}
+		}
+		require.NotEmpty(t, web.Causes)
+		require.Equal(t, status.ImagePull, web.Causes[0].Reason)
+		require.NotEmpty(t, web.Causes[0].Next)
+	}
+	result, err = r.Rollback(t.Context(), "shop", r.both(), nil, &patient)
+	require.NoError(t, err)
+	releases, err := r.Releases(t.Context(), "shop", r.both())
+	require.NoError(t, err)
+	for _, c := range result.Clusters {
+		require.Equal(t, status.Ready, c.Status.Value)
+		history := releases[c.Cluster]
+		require.Len(t, history, 3)
+		require.Equal(t, deploy.ReleaseDeployed, history[0].State)
+		require.Equal(t, 1, history[0].RollbackTo)
+		require.Equal(t, deploy.ReleaseFailed, history[1].State)
+		require.Contains(t, history[1].Message, "nowhere.invalid/web:2")
+	}
+	p, err := r.Plan(t.Context(), shop(t), r.both(), nil)
+	require.NoError(t, err)
+	require.True(t, p.Empty(), "the rollback went back exactly")
+}
+
+// TestRigASilentClusterIsUnknownAndDelaysNobody stops an API server. It runs
+// alone: Go runs it before the tests that are parallel go on.
+func TestRigASilentClusterIsUnknownAndDelaysNobody(t *testing.T) {
+	r := newRig(t, "silent", rigOptions{Timeout: 2 * time.Second})
+	pid := regexp.MustCompile(`rig-2/kube-apiserver=(\d+)`).FindStringSubmatch(os.Getenv("APPSPAN_RIG_PIDS"))
+	if pid == nil {
+		t.Skip("APPSPAN_RIG_PIDS does not name the API server of rig-2")
+	}
+	server, err := strconv.Atoi(pid[1])
+	require.NoError(t, err)
+	r.deployed(shop(t), r.both())
+	s, err := r.Status(t.Context(), "shop", r.both())
+	require.NoError(t, err)
+	require.Equal(t, status.Ready, s.Clusters[1].Value)
+
+	require.NoError(t, syscall.Kill(server, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(server, syscall.SIGCONT) })
+	newer := shop(t, "web:1", "web:2")
+	result, err := r.Deploy(t.Context(), newer, r.both(), &deploy.DeployOptions{Apply: patient})
+	require.ErrorIs(t, err, appspan.ErrUnavailable)
+	t.Log(err)
+	require.Equal(t, deploy.OutcomeDone, result.Cluster("rig-1").Outcome)
+	require.Equal(t, status.Ready, result.Cluster("rig-1").Status.Value)
+	silent := result.Cluster("rig-2")
+	require.Equal(t, deploy.OutcomeUnknown, silent.Outcome)
+	require.Equal(t, status.Unknown, silent.Status.Value)
+	require.False(t, silent.LastAnswer.IsZero())
+	s, err = r.Status(t.Context(), "shop", r.both())
+	require.NoError(t, err)
+	require.Equal(t, status.Ready, s.Clusters[0].Value)
+	require.Equal(t, status.Unknown, s.Clusters[1].Value)
+	require.Equal(t, status.Ready, s.Clusters[1].LastKnown)
+	require.Positive(t, s.Clusters[1].Age)
+	t.Logf("rig-2 is %s, it was %s %v ago", s.Clusters[1].Value, s.Clusters[1].LastKnown, s.Clusters[1].Age)
+
+	require.NoError(t, syscall.Kill(server, syscall.SIGCONT))
+	require.Eventually(t, func() bool {
+		result, err = r.Deploy(t.Context(), newer, r.both(), &deploy.DeployOptions{Apply: patient})
+		return err == nil
+	}, time.Minute, time.Second, "it does not come back")
+	require.Equal(t, deploy.OutcomeUnchanged, result.Cluster("rig-1").Outcome)
+	require.Equal(t, deploy.OutcomeDone, result.Cluster("rig-2").Outcome)
+	require.Equal(t, status.Ready, result.Cluster("rig-2").Status.Value)
+}
