@@ -10,7 +10,7 @@ import (
 // judgeUpdate finds what cannot be changed in place: it makes the change a
 // replacement where nothing is lost by that, and a refusal where data would
 // be.
-func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, differences []difference, change *Change) []Refusal {
+func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, m managers, differences []difference, change *Change) []Refusal {
 	var fixed []difference
 	for _, diff := range differences {
 		if !mutable(o.Kind, diff.at) {
@@ -19,6 +19,11 @@ func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, differenc
 	}
 	if o.Kind == "PersistentVolumeClaim" {
 		return judgeClaim(p, l, o, current, differences, fixed, change)
+	}
+	if o.Kind == "Service" {
+		if refusals := judgePorts(l, o, current, m); len(refusals) > 0 {
+			return refusals
+		}
 	}
 	if len(fixed) == 0 {
 		return nil
@@ -29,6 +34,32 @@ func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, differenc
 		change.Reason += "; its pods and claims stay"
 	}
 	return nil
+}
+
+// judgePorts refuses a Service that would have two ports of one name, which
+// the API server does not allow: ports merge by number, and one of somebody
+// else is not taken away by an apply.
+func judgePorts(l *live, o *desired, current map[string]any, m managers) []Refusal {
+	at := trail{{field: "spec"}, {field: "ports"}}
+	names := listKeys(at)
+	want, _ := lookup(o.compared, at).([]any)
+	have, _ := lookup(current, at).([]any)
+	var out []Refusal
+	for _, port := range have {
+		key, ok := keyOf(port, names)
+		if _, asked := find(want, names, key); !ok || asked {
+			continue
+		}
+		owners := m.owners(at.with(step{key: key}), l.scope.manager())
+		name := port.(map[string]any)["name"]
+		if len(owners) == 0 || !slices.ContainsFunc(want, func(w any) bool { return lookup(w, trail{{field: "name"}}) == name }) {
+			continue
+		}
+		out = append(out, Refusal{Object: o.Ref, Path: at.with(step{key: key}).String(),
+			Reason: fmt.Sprintf("%s put this port there under the name %v of one of ours, and both cannot be", owners[0], name),
+			Next:   "remove this port from the Service with kubectl edit, then plan again"})
+	}
+	return out
 }
 
 // judgeClaim lets claims grow where their class can, and refuses the rest.

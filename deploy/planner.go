@@ -365,7 +365,7 @@ func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, c
 	if len(change.Fields) == 0 {
 		change.Reason = "only what is recorded about it changes"
 	}
-	return change, judgeUpdate(p, l, o, current, append(differences, gone...), change)
+	return change, judgeUpdate(p, l, o, current, m, append(differences, gone...), change)
 }
 
 // baseHash is the hash of the leaves that are ours or are to be, as they are.

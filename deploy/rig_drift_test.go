@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/deploy"
 )
 
@@ -100,7 +101,7 @@ func TestRigWhatKubectlChangesIsDriftWithItsManager(t *testing.T) {
 	r.kubectl("rig-1", "scale", "deployment/shop-web", "--replicas=5")
 	r.kubectl("rig-1", "set", "image", "deployment/shop-web", "web=registry.example.com/evil:1")
 	r.kubectl("rig-1", "label", "deployment/shop-web", "app.kubernetes.io/managed-by-")
-	r.kubectl("rig-1", "patch", "service/shop-web", "--type=merge", "-p", `{"spec":{"ports":[{"name":"http","port":81,"targetPort":8080}]}}`)
+	r.kubectl("rig-1", "patch", "service/shop-web", "-p", `{"spec":{"ports":[{"port":80,"targetPort":9090}]}}`)
 	r.kubectlAs("rig-1", []string{"KUBE_EDITOR=sed -i s/hello/hullo/"}, "edit", "configmap/shop-site")
 	r.kubectl("rig-1", "patch", "secret/shop-db", "-p", `{"stringData":{"password":"123456"}}`)
 	p, err := r.Plan(t.Context(), shop(t), r.both(), nil)
@@ -124,10 +125,7 @@ func TestRigWhatKubectlChangesIsDriftWithItsManager(t *testing.T) {
 	}, got["Deployment"])
 	require.Equal(t, []drift{{".data.GREETING", `"hullo"`, `"hello"`, "kubectl-edit"}}, got["ConfigMap"])
 	require.Equal(t, []drift{{".data.password", `"(redacted)"`, `"(redacted)"`, "kubectl-patch"}}, got["Secret"])
-	require.NotEmpty(t, got["Service"])
-	for _, d := range got["Service"] {
-		require.Equal(t, "kubectl-patch", d.manager)
-	}
+	require.Equal(t, []drift{{`.spec.ports[port=80,protocol="TCP"].targetPort`, "9090", "8080", "kubectl-patch"}}, got["Service"])
 	for _, c := range p.Clusters[0].Changes {
 		for _, f := range c.Fields {
 			require.True(t, f.Drift, "%s %s is nobody's intent", c.Object, f.Path)
@@ -146,6 +144,27 @@ func TestRigWhatKubectlChangesIsDriftWithItsManager(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(obj.JSON, &web))
 	require.Equal(t, 2, web.Spec.Replicas)
+}
+
+// TestRigAPortThatCannotBeTakenBackIsARefusal: server-side apply takes nothing
+// away that somebody else put there, and two ports of one name cannot be.
+func TestRigAPortThatCannotBeTakenBackIsARefusal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "port", rigOptions{})
+	to := r.on("rig-1")
+	r.deployed(shop(t), to)
+	r.kubectl("rig-1", "patch", "service/shop-web", "--type=merge", "-p", `{"spec":{"ports":[{"name":"http","port":81,"targetPort":8080}]}}`)
+	p, err := r.Plan(t.Context(), shop(t), to, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, p.Err(), appspan.ErrConflict)
+	require.ErrorContains(t, p.Err(), `kubectl-patch put this port there under the name http`)
+	t.Log(p.Err())
+	before := r.quiet("rig-1")
+	_, err = r.Apply(t.Context(), p, nil)
+	require.ErrorIs(t, err, appspan.ErrConflict)
+	require.Equal(t, before, r.objects("rig-1"), "nothing was written")
+	r.kubectl("rig-1", "patch", "service/shop-web", "--type=merge", "-p", `{"spec":{"ports":[{"name":"other","port":81,"targetPort":8080}]}}`)
+	r.deployed(shop(t), to)
 	ports := r.kubectl("rig-1", "get", "service/shop-web", "-o", "jsonpath={.spec.ports[*].port}")
-	require.Equal(t, []string{"80"}, ports, "the port that was put in its place is gone")
+	require.ElementsMatch(t, []string{"80", "81"}, strings.Fields(ports[0]), "a port of somebody else is left to them")
 }
