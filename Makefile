@@ -61,9 +61,10 @@ soak-run:
 
 .PHONY: bench
 bench: CLUSTERS = 1
-bench: RIGFLAGS = -with helm
-bench: ## compare with peers on a real control plane; prints medians, spreads and ratios
-	$(RIG) $(GO) run ./internal/bench
+bench: ## compare with peers on real control planes, bare and with controllers; prints medians, spreads and ratios
+	$(GO) -C internal/rig build -o $(CURDIR)/bin/bench ./cmd/bench
+	$(GO) -C internal/rig run ./cmd/rig exec -clusters 1 -profile bare -with helm -C ../.. -- bin/bench $(BENCHFLAGS)
+	$(GO) -C internal/rig run ./cmd/rig exec -clusters 1 -nodes 4 -with helm -C ../.. -- bin/bench -profile full $(BENCHFLAGS)
 
 .PHONY: lint
 lint: ## architecture rules and staticcheck, of both modules

@@ -131,6 +131,7 @@ type FieldConflict struct {
 // was refused. It wraps appspan.ErrConflict.
 type ConflictError struct{ Fields []FieldConflict }
 
+// Error names the first five fields and their managers.
 func (e *ConflictError) Error() string {
 	s := "conflict:"
 	for i, f := range e.Fields {

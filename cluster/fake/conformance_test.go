@@ -9,6 +9,6 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	t.Parallel()
-	clustertest.Run(t, func(*testing.T) driver.Cluster { return fake.New(nil) }, &clustertest.Options{Workloads: true})
+	t.Parallel() // a short history, so that the cluster has forgotten its beginnings, as a real one has
+	clustertest.Run(t, func(*testing.T) driver.Cluster { return fake.New(&fake.Options{History: 24}) }, &clustertest.Options{Workloads: true})
 }

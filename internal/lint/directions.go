@@ -73,7 +73,7 @@ func Layers() []Layer {
 		{Package: "examples/...", Public: true, May: []string{"examples/..."}},
 
 		{Package: "internal/lint"},
-		{Package: "internal/bench/...", Public: true, May: []string{"internal/bench/..."}},
+		{Package: "internal/fixtures"},
 	}
 }
 
