@@ -53,6 +53,14 @@ func composed(t *testing.T) map[string]*appmodel.Application {
 	return out
 }
 
+// everything has every kind of component that runs pods.
+func everything(t *testing.T) *appmodel.Application {
+	t.Helper()
+	data, err := os.ReadFile("testdata/everything.yaml")
+	require.NoError(t, err)
+	return decode(t, string(data))
+}
+
 // TestRigApplicationsLiveTheirWholeLifeOnTwoControlPlanes: deployed to both at
 // once they become ready, are what the golden says, and have endpoints; kubectl
 // lists them; a second apply writes nothing; removed they leave their data,
@@ -63,6 +71,7 @@ func TestRigApplicationsLiveTheirWholeLifeOnTwoControlPlanes(t *testing.T) {
 	newRig(t, "skip", rigOptions{}) // or skip
 	applications := composed(t)
 	applications["shop"] = shop(t)
+	applications["everything"] = everything(t)
 	for name, app := range applications {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,7 +87,7 @@ func TestRigApplicationsLiveTheirWholeLifeOnTwoControlPlanes(t *testing.T) {
 			result, err := r.Apply(t.Context(), p, &patient)
 			require.NoError(t, err)
 			for _, c := range result.Clusters {
-				require.Equal(t, status.Ready, c.Status.Value)
+				require.Equal(t, status.Ready, c.Status.Value, "%+v", c.Status)
 				r.requireEndpoints(c.Cluster)
 				r.requireListed(p, c.Cluster)
 				requireGolden(t, name, r.golden(c.Cluster))
