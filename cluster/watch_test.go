@@ -15,10 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// opening is one answer to Watch: a stream of steps, or an error. from is the
-// revision that is expected.
+// opening is one answer to Watch: a stream of steps, or an error.
 type opening struct {
-	from  string
 	steps []step
 	err   error
 }

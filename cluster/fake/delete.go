@@ -100,8 +100,9 @@ func propagation(k *kind, opts metav1.DeleteOptions, live object) metav1.Deletio
 	if opts.PropagationPolicy != nil {
 		return *opts.PropagationPolicy
 	}
-	if opts.OrphanDependents != nil { //nolint:staticcheck // old clients send it
-		if *opts.OrphanDependents { //nolint:staticcheck // see above
+	//lint:ignore SA1019 old clients send it
+	if orphan := opts.OrphanDependents; orphan != nil {
+		if *orphan {
 			return metav1.DeletePropagationOrphan
 		}
 		return metav1.DeletePropagationBackground

@@ -111,7 +111,7 @@ func (c *Cluster) replaceWith(ctx context.Context, q request, obj object) (*reco
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", obj.GetName(), q.key.name))
 	}
 	if ns := obj.GetNamespace(); ns != "" && ns != q.key.namespace {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the namespace of the provided object does not match the namespace sent on the request"))
+		return nil, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	return c.update(ctx, q, func(live object) (object, error) {
 		o := obj.DeepCopyObject().(object)

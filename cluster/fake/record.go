@@ -91,5 +91,3 @@ func shallow(o object) object {
 	c.Elem().Set(reflect.ValueOf(o).Elem())
 	return c.Interface().(object)
 }
-
-func clone[T object](o T) T { return o.DeepCopyObject().(T) }

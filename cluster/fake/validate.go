@@ -83,6 +83,7 @@ func validate(k *kind, obj object) field.ErrorList {
 // nameRule is how objects of a kind may be called.
 func nameRule(k *kind) apivalidation.ValidateNameFunc {
 	if k.gvk.Group == rbacv1.GroupName {
+		//lint:ignore SA1019 the server uses it too
 		return path.ValidatePathSegmentName
 	}
 	if !k.custom {
