@@ -31,7 +31,7 @@ func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, m manager
 	change.Action = ActionReplace
 	change.Reason = fmt.Sprintf("%s cannot be changed in place", fixed[0].at)
 	if o.Kind == "StatefulSet" {
-		change.Reason += "; its pods and claims stay"
+		change.Reason += "; its pods and claims stay, and claims that exist keep their size"
 	}
 	return nil
 }

@@ -173,21 +173,3 @@ type objectMeta struct {
 		Finalizers  []string          `json:"finalizers"`
 	} `json:"metadata"`
 }
-
-// deleteAll deletes what a query selects; what is gone already is fine.
-func deleteAll(ctx context.Context, c *cluster.Cluster, q cluster.Query) error {
-	var refs []driver.Object
-	for obj, err := range c.List(ctx, q) {
-		if err != nil {
-			return err
-		}
-		refs = append(refs, obj)
-	}
-	for _, obj := range refs {
-		err := c.Delete(ctx, obj.Ref, driver.DeleteOptions{UID: obj.UID})
-		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -162,11 +163,26 @@ func (d *Deployer) readRelease(ctx context.Context, c *cluster.Cluster, s scope,
 	return body, nil
 }
 
-// removeRelease deletes the Secrets of a release; what is gone is fine.
-func (d *Deployer) removeRelease(ctx context.Context, c *cluster.Cluster, s scope, revision int) error {
-	query := cluster.Query{APIVersion: "v1", Kind: "Secret", Namespace: s.namespace, Projection: cluster.Metadata,
-		Labels: releaseSelector(s) + "," + labelRevision + "=" + strconv.Itoa(revision)}
-	return deleteAll(ctx, c, query)
+// forgetReleases deletes the Secrets of all releases before a revision: those
+// too that a process which died has left.
+func (d *Deployer) forgetReleases(ctx context.Context, c *cluster.Cluster, s scope, before int) error {
+	var old []driver.Object
+	q := cluster.Query{APIVersion: "v1", Kind: "Secret", Namespace: s.namespace, Projection: cluster.Metadata, Labels: releaseSelector(s)}
+	for obj, err := range c.List(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if revision, err := strconv.Atoi(obj.Labels[labelRevision]); err == nil && revision < before {
+			old = append(old, obj)
+		}
+	}
+	for _, obj := range old {
+		err := c.Delete(ctx, obj.Ref, driver.DeleteOptions{UID: obj.UID})
+		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 func releaseSelector(s scope) string {

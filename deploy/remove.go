@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -263,8 +264,7 @@ func (a *applier) forget(ctx context.Context) error {
 	l := a.fresh.work.live
 	ctx, cancel := draining(ctx)
 	defer cancel()
-	q := cluster.Query{APIVersion: "v1", Kind: "Secret", Namespace: l.scope.namespace, Projection: cluster.Metadata, Labels: releaseSelector(l.scope)}
-	if err := deleteAll(ctx, a.cluster, q); err != nil {
+	if err := a.deployer.forgetReleases(ctx, a.cluster, l.scope, math.MaxInt); err != nil {
 		return err
 	}
 	if l.state.parent.UID != "" {

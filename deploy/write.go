@@ -402,20 +402,14 @@ func (a *applier) finish(ctx context.Context, failed error) error {
 		last.State, last.Message = ReleaseFailed, firstLine(failed.Error(), 500)
 	}
 	a.forgetKinds()
-	var old []Release
-	if n := len(a.record.Releases) - keptReleases; n > 0 {
-		old = slices.Clone(a.record.Releases[:n])
-		a.record.Releases = slices.Delete(a.record.Releases, 0, n)
+	forget := len(a.record.Releases) > keptReleases
+	if forget {
+		a.record.Releases = slices.Delete(a.record.Releases, 0, len(a.record.Releases)-keptReleases)
 	}
-	if err := a.writeRecord(ctx); err != nil {
+	if err := a.writeRecord(ctx); err != nil || !forget {
 		return err
 	}
-	for _, r := range old {
-		if err := a.deployer.removeRelease(ctx, a.cluster, a.fresh.work.live.scope, r.Revision); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.deployer.forgetReleases(ctx, a.cluster, a.fresh.work.live.scope, a.record.Releases[0].Revision)
 }
 
 // forgetKinds drops kinds of which nothing is left.
