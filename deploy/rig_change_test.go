@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/deploy"
 	"github.com/appspan-dev/appspan/deploy/status"
 )
@@ -160,4 +161,46 @@ func TestRigWhatTheClusterRefusesIsNamed(t *testing.T) {
 	require.Contains(t, reasons, status.QuotaExceeded)
 	r.kubectl("rig-1", "delete", "quota", "none")
 	r.deployed(shop(t), to)
+}
+
+// TestRigAClaimGrowsAndDoesNotShrink: in place where its class can, and what
+// would lose data is refused.
+func TestRigAClaimGrowsAndDoesNotShrink(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "claim", rigOptions{})
+	to := r.on("rig-1")
+	sized := func(size string) *appmodel.Application {
+		return decode(t, `apiVersion: appspan.dev/v1alpha1
+kind: Application
+metadata: {name: files}
+components:
+  - id: web
+    kind: service
+    image: registry.example.com/web:1
+    ports: [{name: http, port: 8080, appProtocol: http}]
+    volumes: [{name: data, kind: persistent, size: `+size+`, data: files}]
+    mounts: [{path: /data, volume: data}]
+    security: {runAsUser: 1000}
+`)
+	}
+	r.deployed(sized("1024Mi"), to)
+	p, err := r.Plan(t.Context(), sized("1Gi"), to, nil)
+	require.NoError(t, err)
+	require.Empty(t, p.Clusters[0].Refusals)
+	for _, c := range p.Clusters[0].Changes {
+		require.Empty(t, c.Fields, "the same size in other words is no change: %+v", c)
+	}
+	claims := r.claims("rig-1")
+	require.Len(t, claims, 1)
+	r.deployed(sized("2Gi"), to)
+	require.Equal(t, claims, r.claims("rig-1"))
+	require.Equal(t, []string{"2Gi"}, r.kubectl("rig-1", "get", "pvc", "-o", "jsonpath={.items[0].spec.resources.requests.storage}"))
+	p, err = r.Plan(t.Context(), sized("1Gi"), to, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, p.Err(), appspan.ErrConflict)
+	require.ErrorContains(t, p.Err(), "cannot shrink from 2Gi to 1Gi")
+	t.Log(p.Err())
+	_, err = r.Apply(t.Context(), p, &patient)
+	require.ErrorIs(t, err, appspan.ErrConflict)
+	require.Equal(t, claims, r.claims("rig-1"))
 }

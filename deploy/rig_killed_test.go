@@ -51,7 +51,7 @@ func (l lethal) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // The child's orders.
 const (
-	childWork      = "APPSPAN_TEST_CHILD" // deploy or remove
+	childWork      = "APPSPAN_TEST_CHILD" // deploy, remove, or "remove, data kept"
 	childNamespace = "APPSPAN_TEST_CHILD_NAMESPACE"
 	childPoint     = "APPSPAN_TEST_CHILD_POINT"
 )
@@ -68,9 +68,12 @@ func TestRigChild(t *testing.T) {
 		l.next = next
 		return l
 	}})
-	if os.Getenv(childWork) == "remove" {
+	switch os.Getenv(childWork) {
+	case "remove":
 		r.removed("shop", r.on("rig-1"), true)
-	} else {
+	case "remove, data kept":
+		r.removed("shop", r.on("rig-1"), false)
+	default:
 		r.deployed(shop(t), r.on("rig-1"))
 	}
 }
@@ -185,4 +188,33 @@ func TestRigAKilledUpdateIsTakenUp(t *testing.T) {
 	t.Logf("%d deaths: %v", died, states)
 	r.removed("shop", to, true)
 	require.Empty(t, r.left("rig-1"))
+}
+
+// TestRigAKilledRemovalKeepsDataAndItsPassword kills a removal at each of its
+// writes: whoever ends it finds the data, and the next deployment has the
+// password that belongs to it, though the application left no other trace.
+func TestRigAKilledRemovalKeepsDataAndItsPassword(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "kept", rigOptions{})
+	to := r.on("rig-1")
+	r.deployed(shop(t), to)
+	password := r.kubectl("rig-1", "get", "secret/shop-db", "-o", "jsonpath={.data.password}")
+	require.NotEmpty(t, password[0])
+	claims := r.claims("rig-1")
+	require.NotEmpty(t, claims)
+	died := 0
+	for n := 1; ; n++ {
+		killed := r.child("remove, data kept", point{n, n%2 == 0})
+		r.removed("shop", to, false)
+		require.Equal(t, claims, r.left("rig-1"))
+		r.deployed(shop(t), to)
+		require.Equal(t, claims, r.claims("rig-1"))
+		require.Equal(t, password, r.kubectl("rig-1", "get", "secret/shop-db", "-o", "jsonpath={.data.password}"))
+		if !killed {
+			break
+		}
+		died++
+	}
+	require.GreaterOrEqual(t, died, 12)
+	t.Logf("%d deaths", died)
 }
