@@ -152,7 +152,7 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 }
 
 // Deploy plans and applies in one call, each cluster on its own: no cluster
-// waits for another. Where something stands in the way of the plan on a
+// waits for another, and none is read twice. Where something stands in the way of the plan on a
 // cluster, nothing is written there.
 func (d *Deployer) Deploy(ctx context.Context, app *appmodel.Application, to Target, opts *DeployOptions) (*Result, error) {
 	var o DeployOptions
@@ -176,6 +176,7 @@ func (d *Deployer) Deploy(ctx context.Context, app *appmodel.Application, to Tar
 	for i, name := range p.Target.Clusters {
 		wg.Go(func() {
 			part := d.planOne(ctx, p, name)
+			part.current = true
 			events.send(planEvent(&part))
 			result.Clusters[i] = d.applyOne(ctx, p, &part, apply, events)
 		})
@@ -321,6 +322,10 @@ func (a *applier) unfinished() bool {
 // change that it makes is the one that would be planned now, or is done
 // already.
 func (a *applier) reread(ctx context.Context) error {
+	if a.part.current {
+		a.fresh = a.part
+		return nil
+	}
 	fresh := ClusterPlan{Cluster: a.part.Cluster, prior: a.part.work}
 	limited, cancel := a.deployer.limit(ctx)
 	defer cancel()

@@ -75,7 +75,9 @@ type ClusterPlan struct {
 
 	work  *work
 	prior *work // of the same part, planned before: what need not be rendered again
-	err   error
+	// current: it was planned a moment ago by the call that applies it.
+	current bool
+	err     error
 }
 
 // Action is what a plan does to one object.

@@ -130,14 +130,14 @@ func workAppspan(ctx context.Context, s settings, config *rest.Config) error {
 		_, err = deployer.Remove(ctx, "bench", to, &deploy.RemoveOptions{Data: true}, nil)
 		return err
 	}
-	plan, err := deployer.Plan(ctx, application(s, stateOf(s.phase)), to, nil)
-	if err != nil {
-		return err
+	if s.phase == "plan" {
+		plan, err := deployer.Plan(ctx, application(s, stateOne), to, nil)
+		if err != nil {
+			return err
+		}
+		return plan.Err()
 	}
-	if err := plan.Err(); err != nil {
-		return err
-	}
-	_, err = deployer.Apply(ctx, plan, &deploy.ApplyOptions{Wait: deploy.WaitWritten})
+	_, err = deployer.Deploy(ctx, application(s, stateOf(s.phase)), to, &deploy.DeployOptions{Apply: deploy.ApplyOptions{Wait: deploy.WaitWritten}})
 	return err
 }
 
