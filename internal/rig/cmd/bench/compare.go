@@ -64,6 +64,9 @@ func one(ctx context.Context, s settings, engine string, round int, all results)
 		}
 	}
 	for _, phase := range phases {
+		if phase == "plan" && engine != "appspan" {
+			continue
+		}
 		if err := quiet(ctx, s); err != nil {
 			return err
 		}

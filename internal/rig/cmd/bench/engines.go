@@ -27,8 +27,8 @@ import (
 	"github.com/appspan-dev/appspan/storage/seal"
 )
 
-// The phases of an engine, in order.
-var phases = []string{"first", "unchanged", "changed", "one", "removal"}
+// The phases of an engine, in order. Only appspan has plans.
+var phases = []string{"first", "unchanged", "changed", "plan", "one", "removal"}
 
 // stateOf is the state that a phase deploys.
 func stateOf(phase string) string {
