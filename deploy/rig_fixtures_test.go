@@ -199,15 +199,18 @@ func (r *rig) golden(name string) string {
 			var tree map[string]any
 			require.NoError(r.t, json.Unmarshal(obj.JSON, &tree))
 			id := obj.Labels["applyset.kubernetes.io/part-of"]
-			owned := ownedBy(r.t, tree, "appspan-rig-")
+			owned := ownedBy(r.t, tree, "appspan-rig-"+obj.Labels[appmodel.LabelApplication])
 			if obj.Kind == "Secret" {
 				redact(owned)
 			}
 			hideHashes(owned)
 			text, err := yaml.Marshal(owned)
 			require.NoError(r.t, err)
-			documents = append(documents, strings.NewReplacer(r.namespace, "NAMESPACE", id, "APPLYSET").Replace(
-				fmt.Sprintf("# %s\n%s", obj.Ref, text)))
+			hidden := []string{r.namespace, "NAMESPACE", id, "APPLYSET"}
+			if obj.Kind == "Job" { // its name has the hash of what it runs
+				hidden = append(hidden, obj.Name[strings.LastIndexByte(obj.Name, '-'):], "-HASH")
+			}
+			documents = append(documents, strings.NewReplacer(hidden...).Replace(fmt.Sprintf("# %s\n%s", obj.Ref, text)))
 		}
 	}
 	slices.Sort(documents)
@@ -222,7 +225,7 @@ func ownedBy(t *testing.T, tree map[string]any, manager string) map[string]any {
 	out := map[string]any{}
 	for _, e := range meta["managedFields"].([]any) {
 		entry := e.(map[string]any)
-		if strings.HasPrefix(entry["manager"].(string), manager) && entry["operation"] == "Apply" {
+		if entry["manager"] == manager && entry["operation"] == "Apply" {
 			out = owned(tree, entry["fieldsV1"].(map[string]any)).(map[string]any)
 		}
 	}
