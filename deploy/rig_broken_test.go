@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"os"
 	"regexp"
 	"strconv"
@@ -123,6 +124,34 @@ func TestRigABrokenImageIsExplainedAndRolledBack(t *testing.T) {
 	p, err := r.Plan(t.Context(), shop(t), r.both(), nil)
 	require.NoError(t, err)
 	require.True(t, p.Empty(), "the rollback went back exactly")
+}
+
+// TestRigAWatchTellsWhatHappensWithoutUs: an image that kubectl breaks, and
+// mends, shows as it comes.
+func TestRigAWatchTellsWhatHappensWithoutUs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "watch", rigOptions{})
+	r.deployed(shop(t), r.both())
+	script := []struct {
+		want  status.Value
+		image string // what kubectl sets once the value was seen
+	}{{status.Ready, "nowhere.invalid/web:2"}, {status.Failed, "registry.example.com/web:1"}, {status.Ready, ""}}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for s, err := range r.Watch(ctx, "shop", r.both()) {
+		require.NoError(t, err)
+		if s.Clusters[0].Value != script[0].want || s.Clusters[1].Value != status.Ready {
+			continue
+		}
+		t.Logf("rig-1 is %s, rig-2 is %s", s.Clusters[0].Value, s.Clusters[1].Value)
+		if script[0].image != "" {
+			r.kubectl("rig-1", "set", "image", "deployment/shop-web", "web="+script[0].image)
+		}
+		if script = script[1:]; len(script) == 0 {
+			return
+		}
+	}
+	t.Fatalf("the watch ended before rig-1 was %s", script[0].want)
 }
 
 // TestRigASilentClusterIsUnknownAndDelaysNobody stops an API server. It runs

@@ -216,5 +216,9 @@ func TestRigAKilledRemovalKeepsDataAndItsPassword(t *testing.T) {
 		died++
 	}
 	require.GreaterOrEqual(t, died, 12)
+	r.removed("shop", to, false)
+	require.Equal(t, claims, r.left("rig-1"))
+	r.removed("shop", to, true) // what was kept can go later
+	require.False(t, r.exists("rig-1", namespaceRef(r.namespace)))
 	t.Logf("%d deaths", died)
 }
