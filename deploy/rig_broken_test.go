@@ -2,9 +2,12 @@ package deploy_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,12 +161,7 @@ func TestRigAWatchTellsWhatHappensWithoutUs(t *testing.T) {
 // alone: Go runs it before the tests that are parallel go on.
 func TestRigASilentClusterIsUnknownAndDelaysNobody(t *testing.T) {
 	r := newRig(t, "silent", rigOptions{Timeout: 2 * time.Second})
-	pid := regexp.MustCompile(`rig-2/kube-apiserver=(\d+)`).FindStringSubmatch(os.Getenv("APPSPAN_RIG_PIDS"))
-	if pid == nil {
-		t.Skip("APPSPAN_RIG_PIDS does not name the API server of rig-2")
-	}
-	server, err := strconv.Atoi(pid[1])
-	require.NoError(t, err)
+	server := apiServer(t, "rig-2")
 	r.deployed(shop(t), r.both())
 	s, err := r.Status(t.Context(), "shop", r.both())
 	require.NoError(t, err)
@@ -197,4 +195,75 @@ func TestRigASilentClusterIsUnknownAndDelaysNobody(t *testing.T) {
 	require.Equal(t, deploy.OutcomeUnchanged, result.Cluster("rig-1").Outcome)
 	require.Equal(t, deploy.OutcomeDone, result.Cluster("rig-2").Outcome)
 	require.Equal(t, status.Ready, result.Cluster("rig-2").Status.Value)
+}
+
+// apiServer is the process of a cluster's API server.
+func apiServer(t *testing.T, name string) int {
+	t.Helper()
+	pid := regexp.MustCompile(name + `/kube-apiserver=(\d+)`).FindStringSubmatch(os.Getenv("APPSPAN_RIG_PIDS"))
+	if pid == nil {
+		t.Skipf("APPSPAN_RIG_PIDS does not name the API server of %s", name)
+	}
+	n, err := strconv.Atoi(pid[1])
+	require.NoError(t, err)
+	return n
+}
+
+// TestRigAServerThatFallsSilentDuringAnApply leaves an outcome that is unknown,
+// and a release that says "applying" until the next apply takes it up.
+func TestRigAServerThatFallsSilentDuringAnApply(t *testing.T) {
+	for _, n := range []int{2, 3, 8} { // the record, the release, an object
+		t.Run(fmt.Sprintf("at write %d", n), func(t *testing.T) {
+			c := &counted{}
+			r := newRig(t, "hung", rigOptions{Timeout: 2 * time.Second, Cut: func(next http.RoundTripper) http.RoundTripper {
+				return counting{next, c}
+			}})
+			server := apiServer(t, "rig-2")
+			t.Cleanup(func() { _ = syscall.Kill(server, syscall.SIGCONT) })
+			c.at = func(write int64) {
+				if write == int64(n) {
+					_ = syscall.Kill(server, syscall.SIGSTOP)
+				}
+			}
+			result, err := r.Deploy(t.Context(), shop(t), r.on("rig-2"), &deploy.DeployOptions{Apply: patient})
+			require.ErrorIs(t, err, appspan.ErrUnavailable)
+			require.Equal(t, deploy.OutcomeUnknown, result.Clusters[0].Outcome)
+			require.Equal(t, status.Unknown, result.Clusters[0].Status.Value)
+			require.NoError(t, syscall.Kill(server, syscall.SIGCONT))
+			require.Eventually(t, func() bool {
+				result, err = r.Deploy(t.Context(), shop(t), r.on("rig-2"), &deploy.DeployOptions{Apply: patient})
+				return err == nil
+			}, time.Minute, 100*time.Millisecond)
+			require.Equal(t, status.Ready, result.Clusters[0].Status.Value)
+			releases, err := r.Releases(t.Context(), "shop", r.on("rig-2"))
+			require.NoError(t, err)
+			var states []deploy.ReleaseState
+			for _, release := range releases["rig-2"] {
+				states = append(states, release.State)
+			}
+			t.Log(states)
+			require.Equal(t, deploy.ReleaseDeployed, states[0])
+			require.NotContains(t, states, deploy.ReleaseApplying)
+		})
+	}
+}
+
+// counting is a transport that tells of each write before it is sent.
+type counting struct {
+	next http.RoundTripper
+	*counted
+}
+
+type counted struct {
+	writes atomic.Int64
+	at     func(write int64)
+}
+
+func (c counting) WrappedRoundTripper() http.RoundTripper { return c.next }
+
+func (c counting) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method != http.MethodGet {
+		c.at(c.writes.Add(1))
+	}
+	return c.next.RoundTrip(request)
 }

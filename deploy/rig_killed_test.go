@@ -36,8 +36,10 @@ type lethal struct {
 	writes *atomic.Int64
 }
 
+// WrappedRoundTripper is as that of wire.
 func (l lethal) WrappedRoundTripper() http.RoundTripper { return l.next }
 
+// RoundTrip implements http.RoundTripper.
 func (l lethal) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method == http.MethodGet || l.writes.Add(1) != int64(l.at.Write) {
 		return l.next.RoundTrip(request)
