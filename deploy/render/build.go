@@ -8,12 +8,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // builder renders one application.
@@ -21,19 +24,26 @@ type builder struct {
 	in    Input
 	app   *appmodel.Application // with defaults
 	comps map[string]*appmodel.Component
-	out   *Output
-	errs  []error
+	// copies are secret values that no group has, by the Secret of ours that
+	// they go to, and its keys.
+	copies   map[string]*copied
+	accounts map[string]*appmodel.ServiceAccount
+	depth    int // of templates that lead to templates
+	out      *Output
+	errs     []error
+}
+
+// copied is a Secret that is written for what has no group.
+type copied struct {
+	owner *appmodel.Component // nil: the application's
+	data  map[string][]byte
 }
 
 // Render turns the application into the objects that it is on the cluster.
+// The errors of all its parts are joined; each wraps [appspan.ErrInvalid] or
+// [appspan.ErrUnsupported] and names the path in the application.
 func Render(in Input) (*Output, error) {
-	b := &builder{in: in, app: appmodel.WithDefaults(in.Application), comps: map[string]*appmodel.Component{}, out: &Output{}}
-	for i := range b.app.Components {
-		c := &b.app.Components[i]
-		if c.IsEnabled() {
-			b.comps[c.ID] = c
-		}
-	}
+	b := newBuilder(in)
 	b.groups()
 	b.sharedVolumes()
 	for i := range b.app.Components {
@@ -46,43 +56,152 @@ func Render(in Input) (*Output, error) {
 			b.route(r)
 		}
 	}
+	b.writeCopies()
 	b.patches()
+	b.sort()
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
-	slices.SortFunc(b.out.Objects, func(x, y Object) int {
-		return cmp.Or(cmp.Compare(x.Phase, y.Phase), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
-	})
-	slices.Sort(b.out.Services)
 	return b.out, nil
 }
 
-func (b *builder) fail(format string, args ...any) {
-	b.errs = append(b.errs, fmt.Errorf("%w: "+format, append([]any{appspan.ErrInvalid}, args...)...))
+func newBuilder(in Input) *builder {
+	b := &builder{in: in, app: appmodel.WithDefaults(in.Application), comps: map[string]*appmodel.Component{},
+		copies: map[string]*copied{}, accounts: map[string]*appmodel.ServiceAccount{}, out: &Output{}}
+	if b.app == nil {
+		b.app = &appmodel.Application{}
+		b.fail("there is no application; give one")
+	}
+	for i := range b.app.Components {
+		if c := &b.app.Components[i]; c.IsEnabled() {
+			b.comps[c.ID] = c
+		}
+	}
+	return b
 }
 
+// sort puts the output into its order, and refuses two objects of one name.
+func (b *builder) sort() {
+	slices.SortStableFunc(b.out.Objects, func(x, y Object) int {
+		return cmp.Or(cmp.Compare(x.Phase, y.Phase), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
+	})
+	seen := map[driver.Ref]bool{}
+	for _, o := range b.out.Objects {
+		if seen[o.Ref] {
+			b.fail("%s is rendered twice; rename the component, group, volume or route, or its alias or objectName, that one of the two comes from", o.Ref)
+		}
+		seen[o.Ref] = true
+	}
+	slices.SortStableFunc(b.out.Notes, func(x, y Note) int {
+		return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Message, y.Message))
+	})
+	slices.Sort(b.out.Services)
+}
+
+// fail notes an error in the application; the message begins with a path and
+// ends with the next step.
+func (b *builder) fail(format string, args ...any) {
+	b.failed(fmt.Errorf("%w: "+format, append([]any{appspan.ErrInvalid}, args...)...))
+}
+
+// failed notes an error, if it is one.
+func (b *builder) failed(err error) {
+	if err != nil {
+		b.errs = append(b.errs, err)
+	}
+}
+
+// note tells something about a component; the path begins below it, or at the
+// application if c is nil.
+func (b *builder) note(severity Severity, c *appmodel.Component, path, format string, args ...any) {
+	n := Note{Severity: severity, Path: path, Message: fmt.Sprintf(format, args...)}
+	if c != nil {
+		n.Component, n.Path = c.ID, componentPath(c, path)
+	}
+	if !slices.Contains(b.out.Notes, n) {
+		b.out.Notes = append(b.out.Notes, n)
+	}
+}
+
+// componentPath is a path below a component, as the document's paths are
+// written.
+func componentPath(c *appmodel.Component, path string) string {
+	at := "components[" + c.ID + "]"
+	if path != "" {
+		at += "." + path
+	}
+	return at
+}
+
+// name is what objects of a component, group, volume or route are called.
 func (b *builder) name(id string) string { return appmodel.ObjectName(b.app.Metadata.Name, id) }
+
+// workloadName is what the workload of a component is called.
+func (b *builder) workloadName(c *appmodel.Component) string {
+	return cmp.Or(pinnedNames(c).Workload, b.name(c.ID))
+}
+
+// serviceName is the Service that leads to a component.
+func (b *builder) serviceName(c *appmodel.Component) string {
+	return cmp.Or(pinnedNames(c).Service, b.name(c.ID))
+}
+
+// headlessName is the Service that gives the replicas of a stateful component
+// their names.
+func (b *builder) headlessName(c *appmodel.Component) string {
+	return cmp.Or(pinnedNames(c).Headless, b.name(c.ID)+"-headless")
+}
+
+// pinnedNames are the names of what exists already.
+func pinnedNames(c *appmodel.Component) appmodel.KubernetesNames {
+	if c.Kubernetes == nil || c.Kubernetes.Names == nil {
+		return appmodel.KubernetesNames{}
+	}
+	return *c.Kubernetes.Names
+}
+
+// bare reports whether nothing of ours may stand in the pod template.
+func bare(c *appmodel.Component) bool {
+	return c.Kubernetes != nil && c.Kubernetes.Defaults == "none"
+}
 
 // selector are the labels by which pods of a component are found.
 func (b *builder) selector(id string) map[string]string {
+	if c := b.comps[id]; c != nil && c.Kubernetes != nil && len(c.Kubernetes.Selector) > 0 {
+		return maps.Clone(c.Kubernetes.Selector)
+	}
 	return map[string]string{appmodel.LabelApplication: b.app.Metadata.Name, appmodel.LabelComponent: id}
 }
 
+// labels are those of an object of a component, or of the application if c is
+// nil.
 func (b *builder) labels(c *appmodel.Component) map[string]string {
-	l := map[string]string{appmodel.LabelInstallation: b.in.Installation, appmodel.LabelApplication: b.app.Metadata.Name,
-		"app.kubernetes.io/part-of": b.app.Metadata.Name, "app.kubernetes.io/managed-by": "appspan"}
+	l := map[string]string{"app.kubernetes.io/part-of": b.app.Metadata.Name, "app.kubernetes.io/managed-by": "appspan"}
 	if c != nil {
-		l[appmodel.LabelComponent] = c.ID
 		l["app.kubernetes.io/name"] = c.ID
-		for k, v := range c.Labels {
-			l[k] = v
-		}
+		maps.Copy(l, c.Labels)
+		l[appmodel.LabelComponent] = c.ID
 	}
+	l[appmodel.LabelInstallation], l[appmodel.LabelApplication] = b.in.Installation, b.app.Metadata.Name
 	return l
 }
 
+// meta is the metadata of an object of a component, or of the application if c
+// is nil.
 func (b *builder) meta(name string, c *appmodel.Component) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Namespace: b.in.Namespace, Labels: b.labels(c)}
+}
+
+// tm is the type of an object.
+func tm(apiVersion, kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: apiVersion, Kind: kind}
+}
+
+// atLeast reports whether the cluster is of Kubernetes 1.minor or newer; one
+// that does not say is.
+func (b *builder) atLeast(minor uint) bool {
+	v, err := version.ParseGeneric(b.in.Info.Version)
+	return err != nil || v.AtLeast(version.MajorMinor(1, minor))
 }
 
 // add encodes an object without nulls and status.
@@ -99,22 +218,19 @@ func (b *builder) add(v any, o Object) {
 	if err == nil {
 		o.Object, err = driver.ParseObject(data)
 	}
-	if err != nil {
-		b.errs = append(b.errs, err)
-		return
+	b.failed(err)
+	if err == nil {
+		b.out.Objects = append(b.out.Objects, o)
 	}
-	b.out.Objects = append(b.out.Objects, o)
 }
 
+// prune removes nulls, and the empty blocks that typed objects always write.
 func prune(v any) {
 	switch t := v.(type) {
 	case map[string]any:
 		for k, x := range t {
-			if x == nil {
-				delete(t, k)
-				continue
-			}
-			if m, ok := x.(map[string]any); ok && len(m) == 0 && (k == "resources" || k == "strategy" || k == "updateStrategy" || k == "status") {
+			m, isMap := x.(map[string]any)
+			if x == nil || isMap && len(m) == 0 && (k == "resources" || k == "strategy" || k == "updateStrategy" || k == "status") {
 				delete(t, k)
 				continue
 			}
@@ -127,11 +243,26 @@ func prune(v any) {
 	}
 }
 
+// hash is a keyed hash: 16 hex digits that change with data and give nothing
+// of it away.
 func (b *builder) hash(data any) string {
-	raw, _ := json.Marshal(data)
+	raw, err := json.Marshal(data)
+	b.failed(err)
 	m := hmac.New(sha256.New, b.in.HashKey)
 	m.Write(raw)
 	return hex.EncodeToString(m.Sum(nil)[:8])
+}
+
+// writeCopies writes the Secrets of what has no group: answers that are
+// secret, and what the other ends of needs provide.
+func (b *builder) writeCopies() {
+	for _, name := range slices.Sorted(maps.Keys(b.copies)) {
+		c, o := b.copies[name], Object{Phase: PhaseData, Sensitive: true}
+		if c.owner != nil {
+			o.Component = c.owner.ID
+		}
+		b.add(&corev1.Secret{TypeMeta: tm("v1", "Secret"), ObjectMeta: b.meta(name, c.owner), Type: corev1.SecretTypeOpaque, Data: c.data}, o)
+	}
 }
 
 // component renders one component.
@@ -144,7 +275,7 @@ func (b *builder) component(c *appmodel.Component) {
 		b.rawObjects(c)
 		return
 	case appmodel.KindChart:
-		b.errs = append(b.errs, fmt.Errorf("components[%s]: %w: charts need a ChartRenderer, which this version does not have; put the chart's rendered objects under kind: objects", c.ID, appspan.ErrUnsupported))
+		b.failed(fmt.Errorf("%s: %w: charts are not rendered here; put the chart's rendered objects under kind: objects", componentPath(c, "chart"), appspan.ErrUnsupported))
 		return
 	case appmodel.KindFunction:
 		if b.function(c) {

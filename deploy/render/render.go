@@ -31,6 +31,9 @@ type Input struct {
 	// Bindings say where needs lead whose other end is not a component of
 	// this application, by component id and need name.
 	Bindings map[NeedRef]Endpoint
+	// Release names what is being released; jobs that run at each release are
+	// new ones when it changes. Empty: they run when they change.
+	Release string
 }
 
 // ClusterRef names a cluster.

@@ -2,7 +2,9 @@ package render
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -10,196 +12,328 @@ import (
 	"github.com/appspan-dev/appspan/appmodel"
 )
 
-// expand resolves a template; refs to secrets are reported.
+// maxTemplateDepth bounds templates that lead to templates.
+const maxTemplateDepth = 50
+
+// value is an expanded template.
+type value []piece
+
+// piece is a part of a [value].
+type piece struct {
+	text string // for a secret its value, if it is known
+	// written by the template's author, so that $(NAME) keeps its meaning.
+	literal bool
+	secret  *secretKey // nil: not secret
+}
+
+// secretKey is where a secret value stands in the namespace.
+type secretKey struct {
+	object, key string
+	label       string // names it in helper variables
+	unknown     bool   // the Secret is not ours: its value is not at hand
+	copy        bool   // no group writes it: whoever refers to it does
+	owner       *appmodel.Component
+}
+
+// unboundError is a reference to the other end of an optional need that has
+// none.
+type unboundError struct{ component, need string }
+
+func (e *unboundError) Error() string {
+	return fmt.Sprintf("components[%s].needs[%s]: the need is optional and leads nowhere", e.component, e.need)
+}
+
+func (e *unboundError) Unwrap() error { return appspan.ErrInvalid }
+
+// plain is a value that is no secret and whose dollars stand for themselves.
+func plain(s string) value { return value{{text: s}} }
+
+// sensitive reports whether a part of the value is secret.
+func (v value) sensitive() bool {
+	for _, p := range v {
+		if p.secret != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// single is the one secret that the value is, or nil.
+func (v value) single() *secretKey {
+	if len(v) == 1 {
+		return v[0].secret
+	}
+	return nil
+}
+
+// reveal is the text with its secrets.
+func (v value) reveal() (string, error) {
+	var s strings.Builder
+	for _, p := range v {
+		if p.secret != nil && p.secret.unknown {
+			return "", fmt.Errorf("%w: the value of item %q of the Secret %q is not known here, as it exists already; refer to it alone, or in env", appspan.ErrInvalid, p.secret.key, p.secret.object)
+		}
+		s.WriteString(p.text)
+	}
+	return s.String(), nil
+}
+
+// expand resolves a template to its text; it reports whether that is secret.
+// c is the component whose needs and self it may name, or nil.
 func (b *builder) expand(c *appmodel.Component, text string) (string, bool, error) {
-	t, err := appmodel.ParseTemplate(text)
+	v, err := b.resolve(c, text)
 	if err != nil {
 		return "", false, err
 	}
-	secret := false
-	s, err := t.Expand(func(r appmodel.TemplateRef) (string, error) {
-		v, sec, err := b.ref(c, r)
-		secret = secret || sec
-		return v, err
-	})
-	return s, secret, err
+	s, err := v.reveal()
+	return s, v.sensitive(), err
 }
 
-func (b *builder) ref(c *appmodel.Component, r appmodel.TemplateRef) (string, bool, error) {
+// resolve expands a template; secrets stay references.
+func (b *builder) resolve(c *appmodel.Component, text string) (value, error) {
+	if b.depth++; b.depth > maxTemplateDepth {
+		b.depth--
+		return nil, fmt.Errorf("%w: templates lead to each other more than %d deep; look for a circle", appspan.ErrInvalid, maxTemplateDepth)
+	}
+	defer func() { b.depth-- }()
+	t, err := appmodel.ParseTemplate(text)
+	if err != nil {
+		return nil, err
+	}
+	var out value
+	for _, s := range t {
+		if s.Ref == nil {
+			out = append(out, piece{text: s.Literal, literal: true})
+			continue
+		}
+		v, err := b.reference(c, *s.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("${%s}: %w", s.Ref, err)
+		}
+		for _, p := range v {
+			p.literal = false
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// reference resolves one reference.
+func (b *builder) reference(c *appmodel.Component, r appmodel.TemplateRef) (value, error) {
 	switch r.Scope {
 	case "param":
-		var s string
-		raw := b.in.Params[r.Path[0]]
-		if json.Unmarshal(raw, &s) != nil {
-			s = string(raw)
-		}
-		for _, p := range b.app.Parameters {
-			if p.Name == r.Path[0] {
-				return s, p.Secret, nil
-			}
-		}
-		return s, false, nil
+		return b.parameter(r.Path[0])
 	case "config":
-		for _, g := range b.app.Configs {
-			if g.Name == r.Path[0] {
-				for _, i := range g.Items {
-					if i.Name == r.Path[1] {
-						if i.Template != "" {
-							return b.expand(c, i.Template)
-						}
-						return i.Value, false, nil
-					}
-				}
-			}
-		}
+		return b.configValue(r.Path[0], r.Path[1])
 	case "secret":
-		for _, g := range b.app.Secrets {
-			if g.Name == r.Path[0] {
-				for _, i := range g.Items {
-					if i.Name == r.Path[1] {
-						v, err := b.secretItem(g.Name, i)
-						return v, true, err
-					}
-				}
-			}
-		}
-	case "need":
+		return b.secretValue(r.Path[0], r.Path[1])
+	case "need", "self":
 		if c == nil {
-			break
+			return nil, fmt.Errorf("%w: there is no component here; use it in a component's env, files or provides", appspan.ErrInvalid)
 		}
-		for _, n := range c.Needs {
-			if n.Name == r.Path[0] {
-				return b.provided(c, n, r.Path[1])
-			}
+		if r.Scope == "need" {
+			return b.needValue(c, r.Path[0], r.Path[1])
 		}
-	case "self":
-		if c == nil {
-			break
-		}
-		if r.Path[0] == "port" {
-			for _, p := range c.Ports {
-				if p.Name == r.Path[1] || strconv.Itoa(p.Port) == r.Path[1] {
-					return strconv.Itoa(p.Port), false, nil
-				}
-			}
-		}
-		return b.offer(c, "", r.Path[0])
+		return b.self(c, r.Path)
 	case "route":
-		for _, x := range b.app.Routes {
-			if x.ID == r.Path[0] && x.HTTP != nil && len(x.HTTP.Hosts) > 0 {
-				return b.expand(nil, x.HTTP.Hosts[0])
-			}
-		}
+		return b.routeHost(r.Path[0])
 	case "app":
-		return b.app.Metadata.Name, false, nil
+		return plain(b.app.Metadata.Name), nil
 	case "cluster":
-		if r.Path[0] == "name" {
-			return b.in.Cluster.Name, false, nil
-		}
-		return b.in.Cluster.Labels[r.Path[1]], false, nil
+		return b.clusterValue(r.Path)
 	}
-	return "", false, fmt.Errorf("%w: nothing of that name", appspan.ErrInvalid)
+	return nil, fmt.Errorf("%w: there is no scope %q", appspan.ErrInvalid, r.Scope)
 }
 
-func (b *builder) provided(c *appmodel.Component, n appmodel.Need, key string) (string, bool, error) {
-	if n.Open != nil || n.Application != "" {
-		e, ok := b.in.Bindings[NeedRef{c.ID, n.Name}]
-		if !ok {
-			return "", false, fmt.Errorf("%w: need %q is not bound", appspan.ErrInvalid, n.Name)
-		}
-		switch key {
-		case "host":
-			return e.Host, false, nil
-		case "port":
-			return strconv.Itoa(e.Port), false, nil
-		case "address":
-			return e.Host + ":" + strconv.Itoa(e.Port), false, nil
-		}
-		if v, ok := e.Secrets[key]; ok {
-			return v.Reveal(), true, nil
-		}
-		return e.Values[key], false, nil
+// parameter is an answer: a string as it is, anything else as JSON. A secret
+// one goes to the application's own Secret where a pod refers to it.
+func (b *builder) parameter(name string) (value, error) {
+	raw, ok := b.in.Params[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: parameter %q has no answer; give one, or a default", appspan.ErrInvalid, name)
 	}
-	p := b.comps[n.Component]
-	if p == nil {
-		return "", false, fmt.Errorf("%w: component %q is disabled", appspan.ErrInvalid, n.Component)
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		s = string(raw)
 	}
-	return b.offer(p, n.Port, key)
+	for _, p := range b.app.Parameters {
+		if p.Name == name && p.Secret {
+			return value{{text: s, secret: &secretKey{object: b.name("params"), key: name, label: "PARAM_" + name, copy: true}}}, nil
+		}
+	}
+	return plain(s), nil
 }
 
-// offer is what a component provides.
-func (b *builder) offer(p *appmodel.Component, port appmodel.PortRef, key string) (string, bool, error) {
+// self is what a component knows of itself.
+func (b *builder) self(c *appmodel.Component, path []string) (value, error) {
+	if len(path) == 1 {
+		return b.offer(c, "", path[0])
+	}
+	if p := findPort(c, appmodel.PortRef(path[1])); p != nil {
+		return plain(strconv.Itoa(p.Port)), nil
+	}
+	return nil, fmt.Errorf("%w: %s has no port %q; add it to its ports", appspan.ErrInvalid, c.ID, path[1])
+}
+
+// routeHost is the first host of a route.
+func (b *builder) routeHost(id string) (value, error) {
+	for i := range b.app.Routes {
+		r := &b.app.Routes[i]
+		if r.ID != id {
+			continue
+		}
+		var hosts []string
+		switch {
+		case r.HTTP != nil:
+			hosts = r.HTTP.Hosts
+		case r.TLS != nil:
+			hosts = r.TLS.Hosts
+		}
+		if len(hosts) == 0 {
+			return nil, fmt.Errorf("%w: routes[%s] names no host; add one to its hosts", appspan.ErrInvalid, id)
+		}
+		return b.resolve(nil, hosts[0])
+	}
+	return nil, fmt.Errorf("%w: there is no route %q; add it", appspan.ErrInvalid, id)
+}
+
+// clusterValue is the name or a label of the cluster.
+func (b *builder) clusterValue(path []string) (value, error) {
+	if path[0] == "name" {
+		return plain(b.in.Cluster.Name), nil
+	}
+	if v, ok := b.in.Cluster.Labels[path[len(path)-1]]; ok {
+		return plain(v), nil
+	}
+	return nil, fmt.Errorf("%w: cluster %q has no label %q; label it, or place the application elsewhere", appspan.ErrInvalid, b.in.Cluster.Name, path[len(path)-1])
+}
+
+// needValue is what the other end of a component's need provides.
+func (b *builder) needValue(c *appmodel.Component, name, key string) (value, error) {
+	for _, n := range c.Needs {
+		if n.Name == name {
+			return b.provided(c, n, key)
+		}
+	}
+	return nil, fmt.Errorf("%w: %s has no need %q; add it", appspan.ErrInvalid, c.ID, name)
+}
+
+func (b *builder) provided(c *appmodel.Component, n appmodel.Need, key string) (value, error) {
+	if n.Open == nil && n.Application == "" {
+		if p := b.comps[n.Component]; p != nil {
+			return b.offer(p, n.Port, key)
+		}
+	} else if e, ok := b.in.Bindings[NeedRef{c.ID, n.Name}]; ok {
+		return b.bound(c, n, e, key)
+	}
+	if n.Optional {
+		return nil, &unboundError{c.ID, n.Name}
+	}
+	next := "bind it where the application is installed, or make it optional"
+	if n.Open == nil && n.Application == "" {
+		next = fmt.Sprintf("enable component %q, or make the need optional", n.Component)
+	}
+	return nil, fmt.Errorf("%w: components[%s].needs[%s] leads nowhere; %s", appspan.ErrInvalid, c.ID, n.Name, next)
+}
+
+// bound is what a need gets from outside of the application. Secret values are
+// copied beside the component.
+func (b *builder) bound(c *appmodel.Component, n appmodel.Need, e Endpoint, key string) (value, error) {
+	if s, ok := e.Secrets[key]; ok {
+		return value{{text: s.Reveal(), secret: &secretKey{object: b.name(c.ID) + "-needs", key: n.Name + "." + key,
+			label: "NEED_" + n.Name + "_" + key, copy: true, owner: c}}}, nil
+	}
+	if s, ok := e.Values[key]; ok {
+		return plain(s), nil
+	}
+	switch key {
+	case "host", "hosts":
+		return plain(e.Host), nil
+	case "port":
+		return plain(strconv.Itoa(e.Port)), nil
+	case "address":
+		return plain(e.Host + ":" + strconv.Itoa(e.Port)), nil
+	}
+	return nil, fmt.Errorf("%w: the other end of components[%s].needs[%s] provides no %q; add it to its provides", appspan.ErrInvalid, c.ID, n.Name, key)
+}
+
+// offer is what a component provides: its own names, and where it is.
+func (b *builder) offer(p *appmodel.Component, port appmodel.PortRef, key string) (value, error) {
 	for _, i := range p.Provides {
 		if i.Name == key {
-			if i.Template != "" {
-				return b.expand(p, i.Template)
-			}
-			return i.Value, false, nil
-		}
-	}
-	host := b.serviceName(p)
-	if p.Kind == appmodel.KindExternal && p.External != nil && len(p.External.Hosts) > 0 {
-		host = p.External.Hosts[0]
-	}
-	number := ""
-	for _, x := range p.Ports {
-		if port == "" || string(port) == x.Name || string(port) == strconv.Itoa(x.Port) {
-			number = strconv.Itoa(x.Number())
-			break
+			return b.itemValue(p, i)
 		}
 	}
 	switch key {
 	case "host":
-		return host, false, nil
-	case "port":
-		return number, false, nil
-	case "address":
-		return host + ":" + number, false, nil
+		return plain(b.host(p)), nil
 	case "hosts":
-		return host, false, nil
-	}
-	return "", false, fmt.Errorf("%w: %s provides no %q", appspan.ErrInvalid, p.ID, key)
-}
-
-func (b *builder) serviceName(c *appmodel.Component) string {
-	if c.Kubernetes != nil && c.Kubernetes.Names != nil && c.Kubernetes.Names.Service != "" {
-		return c.Kubernetes.Names.Service
-	}
-	return b.name(c.ID)
-}
-
-func (b *builder) secretItem(group string, i appmodel.SecretItem) (string, error) {
-	switch {
-	case i.Generate != nil:
-		v, ok := b.in.Generated[group][i.Name]
-		if !ok {
-			return "", fmt.Errorf("%w: no value for generated item %s.%s", appspan.ErrInvalid, group, i.Name)
+		return plain(b.hosts(p)), nil
+	case "port", "address":
+		x := findPort(p, port)
+		if x == nil {
+			return nil, fmt.Errorf("%w: %s has no port %q; add it to its ports", appspan.ErrInvalid, p.ID, port)
 		}
-		return v.Reveal(), nil
-	case i.Template != "":
-		v, _, err := b.expand(nil, i.Template)
-		return v, err
+		number := strconv.Itoa(x.Number())
+		if key == "port" {
+			return plain(number), nil
+		}
+		return plain(b.host(p) + ":" + number), nil
 	}
-	return i.Value.Reveal(), nil
+	return nil, fmt.Errorf("%w: %s provides no %q; add it to its provides", appspan.ErrInvalid, p.ID, key)
 }
 
-func escape(s string) string { return strings.ReplaceAll(s, "$(", "$$(") }
-
-// GeneratedItem is a secret item that is made once.
-type GeneratedItem struct {
-	Group, Item string
-	Spec        appmodel.Generate
+// itemValue is the value of a config item or a provided name.
+func (b *builder) itemValue(c *appmodel.Component, i appmodel.Item) (value, error) {
+	if i.Template != "" {
+		return b.resolve(c, i.Template)
+	}
+	return plain(i.Value), nil
 }
 
-// Generated lists the generated secret items.
-func Generated(a *appmodel.Application) []GeneratedItem {
-	var out []GeneratedItem
-	for _, s := range a.Secrets {
-		for _, i := range s.Items {
-			if i.Generate != nil {
-				out = append(out, GeneratedItem{s.Name, i.Name, *i.Generate})
-			}
+// host is where a component is reached: its Service, or the host name of
+// something external, so that certificates and Host headers hold.
+func (b *builder) host(p *appmodel.Component) string {
+	if p.External != nil && len(p.External.Hosts) == 1 {
+		if _, err := netip.ParseAddr(p.External.Hosts[0]); err != nil {
+			return p.External.Hosts[0]
 		}
 	}
-	return out
+	return b.serviceName(p)
+}
+
+// hosts are the names of the replicas of a stateful component, separated by
+// commas; of another component its host.
+func (b *builder) hosts(p *appmodel.Component) string {
+	if p.Kind != appmodel.KindStateful {
+		return b.host(p)
+	}
+	names := make([]string, firstReplicas(p))
+	for i := range names {
+		names[i] = b.workloadName(p) + "-" + strconv.Itoa(i) + "." + b.headlessName(p)
+	}
+	return strings.Join(names, ",")
+}
+
+// findPort is the port that a reference means; the empty one means the first
+// that others may connect to.
+func findPort(c *appmodel.Component, ref appmodel.PortRef) *appmodel.Port {
+	for i := range c.Ports {
+		p := &c.Ports[i]
+		if ref == "" && p.Access != appmodel.AccessNone || ref != "" && (string(ref) == p.Name || string(ref) == strconv.Itoa(p.Port)) {
+			return p
+		}
+	}
+	return nil
+}
+
+// leftOut reports whether an error comes from an optional need that leads
+// nowhere; then a note says what is left out because of it.
+func (b *builder) leftOut(err error, c *appmodel.Component, path string) bool {
+	var unbound *unboundError
+	if !errors.As(err, &unbound) {
+		return false
+	}
+	b.note(Information, c, path, "is left out, as the optional need %q of %s leads nowhere", unbound.need, unbound.component)
+	return true
 }
