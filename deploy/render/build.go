@@ -43,6 +43,12 @@ type copied struct {
 // The errors of all its parts are joined; each wraps [appspan.ErrInvalid] or
 // [appspan.ErrUnsupported] and names the path in the application.
 func Render(in Input) (*Output, error) {
+	if in.Application == nil {
+		return nil, fmt.Errorf("%w: there is no application; give one", appspan.ErrInvalid)
+	}
+	if err := appmodel.Validate(in.Application).Err(); err != nil {
+		return nil, err
+	}
 	b := newBuilder(in)
 	b.groups()
 	b.sharedVolumes()
@@ -68,10 +74,6 @@ func Render(in Input) (*Output, error) {
 func newBuilder(in Input) *builder {
 	b := &builder{in: in, app: appmodel.WithDefaults(in.Application), comps: map[string]*appmodel.Component{},
 		copies: map[string]*copied{}, accounts: map[string]*appmodel.ServiceAccount{}, out: &Output{}}
-	if b.app == nil {
-		b.app = &appmodel.Application{}
-		b.fail("there is no application; give one")
-	}
 	for i := range b.app.Components {
 		if c := &b.app.Components[i]; c.IsEnabled() {
 			b.comps[c.ID] = c

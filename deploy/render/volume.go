@@ -126,7 +126,7 @@ func containersOf(c *appmodel.Component) []*appmodel.Container {
 // declareVolume adds a volume to the pod; own tells those of the component
 // from those of the application.
 func (p *podWriter) declareVolume(v *appmodel.Volume, own bool) {
-	if own && v.Kind == appmodel.VolumePersistent && p.c.Kind == appmodel.KindStateful && v.Scope == "replica" {
+	if kind, _ := workloadKind(p.c); own && v.Kind == appmodel.VolumePersistent && v.Scope == "replica" && kind == "StatefulSet" {
 		p.replicaClaim(v)
 		return
 	}

@@ -1,9 +1,12 @@
 package render
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -18,23 +21,44 @@ func (b *builder) workload(c *appmodel.Component) {
 		b.note(Information, c, "job.runs", "runs by hand only, so it is not rendered")
 		return
 	}
+	kind, err := workloadKind(c)
+	if err != nil {
+		b.failed(err)
+		return
+	}
 	pod, claims := b.pod(c)
 	o := Object{Component: c.ID, Phase: PhaseWorkload, WaitFor: b.waits(c)}
 	meta := b.meta(b.workloadName(c), c)
-	switch c.Kind {
-	case appmodel.KindStateful:
+	switch kind {
+	case "StatefulSet":
 		b.replicated(c, &o)
 		b.add(b.statefulSet(c, meta, pod, claims), o)
-	case appmodel.KindDaemon:
+	case "DaemonSet":
 		b.add(b.daemonSet(c, meta, pod), o)
-	case appmodel.KindJob:
+	case "Job":
 		b.add(b.job(c, meta, pod), o)
-	case appmodel.KindCron:
+	case "CronJob":
 		b.add(b.cronJob(c, meta, pod), o)
 	default:
 		b.replicated(c, &o)
 		b.add(b.deployment(c, meta, pod), o)
 	}
+}
+
+// workloadKind is the kind of the object that runs a component's pods: that of
+// the component's kind, or the one that the document pins.
+func workloadKind(c *appmodel.Component) (string, error) {
+	usual := map[appmodel.ComponentKind]string{appmodel.KindStateful: "StatefulSet", appmodel.KindDaemon: "DaemonSet",
+		appmodel.KindJob: "Job", appmodel.KindCron: "CronJob"}
+	kind := cmp.Or(usual[c.Kind], "Deployment")
+	if c.Kubernetes == nil || c.Kubernetes.Workload == "" || c.Kubernetes.Workload == kind {
+		return kind, nil
+	}
+	pinned := c.Kubernetes.Workload
+	if (kind == "Deployment" || kind == "StatefulSet") && (pinned == "Deployment" || pinned == "StatefulSet") {
+		return pinned, nil
+	}
+	return "", fmt.Errorf("%s: %w: a %s component cannot run as a %s; leave the field out, or put the object under kind: objects", componentPath(c, "kubernetes.workload"), appspan.ErrUnsupported, c.Kind, pinned)
 }
 
 // waits are the conditions on other components of the application.
