@@ -39,7 +39,7 @@ func TestRigAStalePlanIsRefusedOnItsClusterAlone(t *testing.T) {
 	t.Log(err)
 	require.Equal(t, deploy.OutcomeStale, result.Cluster("rig-1").Outcome)
 	require.Equal(t, deploy.OutcomeDone, result.Cluster("rig-2").Outcome)
-	require.Equal(t, before, r.objects("rig-1"), "nothing was written")
+	require.Equal(t, before, r.still("rig-1"), "nothing was written")
 	image := func(name string) []string {
 		return r.kubectl(name, "get", "deployment/shop-web", "-o", "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}")
 	}
@@ -77,14 +77,14 @@ func TestRigTwoInstallationsNeverTouchEachOther(t *testing.T) {
 	_, err = other.Deploy(t.Context(), shop(t), elsewhere, &deploy.DeployOptions{Apply: patient})
 	require.NoError(t, err)
 	there := theirs.quiet("rig-1")
-	require.Equal(t, before, r.objects("rig-1"))
+	require.Equal(t, before, r.still("rig-1"))
 	r.deployed(shop(t, "web:1", "web:2"), to)
-	require.Equal(t, there, theirs.objects("rig-1"))
+	require.Equal(t, there, theirs.still("rig-1"))
 	before = r.quiet("rig-1")
 	_, err = other.Remove(t.Context(), "shop", elsewhere, &deploy.RemoveOptions{Data: true}, &patient)
 	require.NoError(t, err)
 	require.Empty(t, theirs.objects("rig-1"))
-	require.Equal(t, before, r.objects("rig-1"))
+	require.Equal(t, before, r.still("rig-1"))
 }
 
 // TestRigABrokenImageIsExplainedAndRolledBack: the error names the image that

@@ -86,7 +86,7 @@ func TestRigAnUnchangedApplyLeavesEveryRevision(t *testing.T) {
 		calls := w.take()
 		require.NotEmpty(t, calls)
 		require.Empty(t, writes(calls))
-		require.Equal(t, before[name], r.objects(name))
+		require.Equal(t, before[name], r.still(name))
 		t.Logf("%s: %d objects as they were, %d calls, none of them a write", name, len(before[name]), len(calls))
 	}
 }
@@ -162,7 +162,7 @@ func TestRigAPortThatCannotBeTakenBackIsARefusal(t *testing.T) {
 	before := r.quiet("rig-1")
 	_, err = r.Apply(t.Context(), p, nil)
 	require.ErrorIs(t, err, appspan.ErrConflict)
-	require.Equal(t, before, r.objects("rig-1"), "nothing was written")
+	require.Equal(t, before, r.still("rig-1"), "nothing was written")
 	r.kubectl("rig-1", "patch", "service/shop-web", "--type=merge", "-p", `{"spec":{"ports":[{"name":"other","port":81,"targetPort":8080}]}}`)
 	r.deployed(shop(t), to)
 	ports := r.kubectl("rig-1", "get", "service/shop-web", "-o", "jsonpath={.spec.ports[*].port}")

@@ -103,7 +103,7 @@ func TestRigApplicationsLiveTheirWholeLifeOnTwoControlPlanes(t *testing.T) {
 			for _, w := range r.wires {
 				require.Empty(t, writes(w.take()), "an unchanged apply writes nothing")
 			}
-			require.Equal(t, before, r.objects("rig-2"))
+			require.Equal(t, before, r.still("rig-2"))
 
 			claims := r.claims("rig-1")
 			r.removed(name, r.both(), false)

@@ -182,16 +182,26 @@ func (r *rig) objects(name string) map[string]string {
 	return out
 }
 
-// quiet waits until the controllers have come to rest and returns the objects.
+// still is objects without endpoints, which controllers write when they come
+// to it.
+func (r *rig) still(name string) map[string]string {
+	r.t.Helper()
+	out := r.objects(name)
+	maps.DeleteFunc(out, func(ref, _ string) bool { return strings.HasPrefix(ref, "Endpoint") })
+	return out
+}
+
+// quiet waits until the controllers have come to rest and returns what is
+// still then.
 func (r *rig) quiet(name string) map[string]string {
 	r.t.Helper()
-	last := r.objects(name)
+	last := r.still(name)
 	require.Eventually(r.t, func() bool {
-		now := r.objects(name)
+		now := r.still(name)
 		same := maps.Equal(last, now)
 		last = now
 		return same
-	}, time.Minute, 500*time.Millisecond, "%s does not come to rest", name)
+	}, time.Minute, time.Second, "%s does not come to rest", name)
 	return last
 }
 
