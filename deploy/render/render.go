@@ -77,6 +77,9 @@ type Object struct {
 	Keep bool
 	// Sensitive: its data are secret values; only their keyed hash is shown.
 	Sensitive bool
+	// Privileged: the object is cluster-scoped or gives rights; not everybody
+	// may apply it.
+	Privileged bool
 	// External lists paths of leaves that are sent when the object is
 	// created and never compared or sent again: [["spec","replicas"]].
 	External [][]string

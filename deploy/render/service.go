@@ -11,36 +11,62 @@ import (
 
 // services renders what others in the cluster connect to.
 func (b *builder) services(c *appmodel.Component) {
-	var ports []corev1.ServicePort
-	for _, p := range c.Ports {
-		if p.Access == appmodel.AccessNone {
-			continue
-		}
-		sp := corev1.ServicePort{Name: p.Name, Port: int32(p.Number()), TargetPort: intstr.FromInt32(int32(p.Port)), Protocol: corev1.Protocol(p.Protocol)}
-		if sp.Name == "" {
-			sp.Name = strings.ToLower(string(p.Protocol)) + "-" + strconv.Itoa(p.Number())
-		}
-		if p.AppProtocol != "" && p.AppProtocol != "mysql" {
-			a := p.AppProtocol
-			sp.AppProtocol = &a
-		}
-		ports = append(ports, sp)
-	}
-	svc := func(name string, headless bool) {
-		s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(name, c), Spec: corev1.ServiceSpec{Selector: b.selector(c.ID), Ports: ports}}
-		if headless {
-			s.Spec.ClusterIP = "None"
-		}
-		b.add(s, Object{Component: c.ID, Phase: PhaseNetwork})
-	}
+	ports := b.servicePorts(c)
 	if len(ports) > 0 {
-		svc(b.serviceName(c), false)
-		b.out.Services = append(b.out.Services, b.serviceName(c))
-		for _, a := range c.Aliases {
-			svc(a, false)
+		b.service(c, b.serviceName(c), "", ports)
+		for _, alias := range c.Aliases {
+			b.service(c, alias, "alias", ports)
+		}
+		if b.hasEndpoints(c) {
+			b.out.Services = append(b.out.Services, b.serviceName(c))
 		}
 	}
 	if c.Kind == appmodel.KindStateful {
-		svc(b.name(c.ID)+"-headless", true)
+		b.service(c, b.headlessName(c), "headless", ports)
 	}
+}
+
+// service adds one Service of a component.
+func (b *builder) service(c *appmodel.Component, name, part string, ports []corev1.ServicePort) {
+	s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(name, c), Spec: corev1.ServiceSpec{Selector: b.selector(c.ID), Ports: ports}}
+	if part != "" {
+		s.Labels[appmodel.LabelPart] = part
+	}
+	if part == "headless" { // its names are how replicas find each other before they are ready
+		s.Spec.ClusterIP, s.Spec.PublishNotReadyAddresses = corev1.ClusterIPNone, true
+	}
+	b.add(s, Object{Component: c.ID, Phase: PhaseNetwork})
+}
+
+// servicePorts are the ports that others connect to: those with access, and
+// those that a route or a monitor leads to.
+func (b *builder) servicePorts(c *appmodel.Component) []corev1.ServicePort {
+	var ports []corev1.ServicePort
+	for i := range c.Ports {
+		p := &c.Ports[i]
+		if p.Access == appmodel.AccessNone && !b.routed(c, p) && !(monitored(c, p) && b.serves("monitoring.coreos.com/v1", "ServiceMonitor")) {
+			continue
+		}
+		s := corev1.ServicePort{Name: p.Name, Port: int32(p.Number()), TargetPort: intstr.FromInt32(int32(p.Port)), Protocol: corev1.Protocol(p.Protocol)}
+		if s.Name == "" {
+			s.Name = strings.ToLower(string(p.Protocol)) + "-" + strconv.Itoa(p.Number())
+		}
+		if p.AppProtocol != "" {
+			s.AppProtocol = &p.AppProtocol
+		}
+		ports = append(ports, s)
+	}
+	return ports
+}
+
+// hasEndpoints reports whether a component's Service leads somewhere once the
+// application is ready.
+func (b *builder) hasEndpoints(c *appmodel.Component) bool {
+	switch c.Kind {
+	case appmodel.KindService, appmodel.KindStateful, appmodel.KindFunction:
+		return !c.Optional && firstReplicas(c) > 0
+	case appmodel.KindDaemon:
+		return !c.Optional
+	}
+	return false
 }
