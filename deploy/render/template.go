@@ -268,7 +268,7 @@ func (b *builder) offer(p *appmodel.Component, port appmodel.PortRef, key string
 	case "host":
 		return plain(b.host(p)), nil
 	case "hosts":
-		return plain(b.hosts(p)), nil
+		return plain(b.replicaHosts(p)), nil
 	case "port", "address":
 		x := findPort(p, port)
 		if x == nil {
@@ -302,9 +302,9 @@ func (b *builder) host(p *appmodel.Component) string {
 	return b.serviceName(p)
 }
 
-// hosts are the names of the replicas of a stateful component, separated by
+// replicaHosts are the names of the replicas of a stateful component, separated by
 // commas; of another component its host.
-func (b *builder) hosts(p *appmodel.Component) string {
+func (b *builder) replicaHosts(p *appmodel.Component) string {
 	if p.Kind != appmodel.KindStateful {
 		return b.host(p)
 	}
