@@ -1,7 +1,14 @@
 // Package render turns a resolved application and one cluster's abilities
 // into typed Kubernetes objects. It is pure: no I/O, no clock, no randomness;
 // the same input gives the same bytes. Package deploy plans and applies what
-// it returns; vendors may call it to look at the objects.
+// it returns; vendors may call it to look at the objects:
+//
+//	out, err := render.Render(render.Input{Application: app, Namespace: "shop", Installation: "i1"})
+//
+// Secret values stand in the data of Secrets and nowhere else: variables refer
+// to them, composed ones through helper variables, and files with a secret in
+// them go to a Secret. Pods restart when what they read changes, through a
+// keyed hash in their template.
 //
 // # Errors
 //
