@@ -292,11 +292,15 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 			return err
 		}
 	}
-	send, err := t.object.object(current, manager)
-	if err != nil {
-		return err
+	written, err := a.send(ctx, t.object, current, opts)
+	for n := 1; n < sendAttempts && opts.IfRevision != "" && errors.Is(err, appspan.ErrPrecondition); n++ {
+		obj, failed := a.cluster.Get(ctx, t.object.Ref) // a controller was faster
+		if failed != nil {
+			return failed
+		}
+		opts.IfRevision = obj.Revision
+		written, err = a.send(ctx, t.object, &obj, opts)
 	}
-	written, err := a.cluster.Apply(ctx, send, opts)
 	if err != nil {
 		return err
 	}
@@ -309,6 +313,18 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 		a.result.Updated++
 	}
 	return nil
+}
+
+// sendAttempts is how often an object is sent that others change all the time.
+const sendAttempts = 10
+
+// send sends an object onto what is there.
+func (a *applier) send(ctx context.Context, o *desired, current *driver.Object, opts driver.ApplyOptions) (driver.Object, error) {
+	obj, err := o.object(current, opts.Manager)
+	if err != nil {
+		return driver.Object{}, err
+	}
+	return a.cluster.Apply(ctx, obj, opts)
 }
 
 func (a *applier) countCreated() {
