@@ -71,11 +71,16 @@ func Render(in Input) (*Output, error) {
 	return b.out, nil
 }
 
+// newBuilder fills in defaults, and sorts lists whose order has no meaning.
 func newBuilder(in Input) *builder {
 	b := &builder{in: in, app: appmodel.WithDefaults(in.Application), comps: map[string]*appmodel.Component{},
 		copies: map[string]*copied{}, accounts: map[string]*appmodel.ServiceAccount{}, out: &Output{}}
 	for i := range b.app.Components {
-		if c := &b.app.Components[i]; c.IsEnabled() {
+		c := &b.app.Components[i]
+		slices.SortFunc(c.Ports, func(x, y appmodel.Port) int { return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Protocol, y.Protocol)) })
+		slices.SortFunc(c.Volumes, func(x, y appmodel.Volume) int { return cmp.Compare(x.Name, y.Name) })
+		slices.Sort(c.Aliases)
+		if c.IsEnabled() {
 			b.comps[c.ID] = c
 		}
 	}

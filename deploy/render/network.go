@@ -1,6 +1,7 @@
 package render
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -48,13 +49,13 @@ func (b *builder) peers(c *appmodel.Component, p *appmodel.Port) ([]netv1.Networ
 		return []netv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}, true
 	case appmodel.AccessNeeds:
 		var peers []netv1.NetworkPolicyPeer
-		for i := range b.app.Components {
-			other := &b.app.Components[i]
+		for _, id := range slices.Sorted(maps.Keys(b.comps)) {
+			other := b.comps[id]
 			needs := slices.ContainsFunc(other.Needs, func(n appmodel.Need) bool {
 				return n.Application == "" && n.Component == c.ID && (n.Port == "" || findPort(c, n.Port) == p)
 			})
-			if other.IsEnabled() && needs && other.ID != c.ID {
-				peers = append(peers, pods(b.selector(other.ID)))
+			if needs && id != c.ID {
+				peers = append(peers, pods(b.selector(id)))
 			}
 		}
 		return peers, len(peers) > 0

@@ -32,7 +32,11 @@ func (b *builder) ingress(r *appmodel.Route) {
 		if path, ok := b.ingressPath(r, rule, controller); ok {
 			paths = append(paths, path)
 		}
-		for k, v := range b.ruleAnnotations(r, rule, controller) {
+		extra := b.ruleAnnotations(r, rule, controller)
+		if len(extra) > 0 && len(r.HTTP.Rules) > 1 {
+			b.routeNote(r, "http.rules["+rule.Name+"]", "an Ingress has one set of annotations: what this rule asks for beside host and path holds for all rules; make it a route of its own")
+		}
+		for k, v := range extra {
 			if old, set := ing.Annotations[k]; set && old != v {
 				b.routeNote(r, "http.rules["+rule.Name+"]", "an Ingress has one %s for all rules: %s", k, old)
 				continue
