@@ -43,7 +43,8 @@ type intent struct {
 	// "", or, for a rollback, that of each cluster.
 	Resolved  map[string]json.RawMessage `json:"resolved,omitempty"`
 	Params    map[string]appmodel.JSON   `json:"params,omitempty"`
-	Overrides []*appmodel.Override       `json:"overrides,omitempty"`
+	// Overrides are encoded with their secrets.
+	Overrides []json.RawMessage          `json:"overrides,omitempty"`
 	Images    map[string]string          `json:"images,omitempty"`
 	Adopt     bool                       `json:"adopt,omitempty"`
 	Yield     []Yield                    `json:"yield,omitempty"`
@@ -59,6 +60,20 @@ type intent struct {
 // encodeApplication writes an application with its secrets.
 func encodeApplication(app *appmodel.Application) (json.RawMessage, error) {
 	return appmodel.Encode(app, &appmodel.EncodeOptions{Secrets: true, JSON: true})
+}
+
+// encodeOverrides writes overrides with their secrets, which their own JSON
+// leaves out.
+func encodeOverrides(overrides []*appmodel.Override) ([]json.RawMessage, error) {
+	var out []json.RawMessage
+	for _, o := range overrides {
+		data, err := appmodel.EncodeOverride(o, &appmodel.EncodeOptions{Secrets: true, JSON: true})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, data)
+	}
+	return out, nil
 }
 
 func decodeApplication(data []byte) (*appmodel.Application, error) {

@@ -61,7 +61,12 @@ func (b *builder) exposed(r *appmodel.Route, protocol corev1.Protocol, port int,
 	if len(to) > 1 {
 		b.routeNote(r, "to", "without a gateway a port leads to one component: %s", c.ID)
 	}
-	s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.routeMeta(r), Spec: corev1.ServiceSpec{
+	meta := b.routeMeta(r)
+	if r.ObjectName == "" {
+		meta.Name += "-public" // a component of the same id has a Service too
+	}
+	meta.Labels[appmodel.LabelPart] = "public"
+	s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: meta, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeLoadBalancer, Selector: b.selector(c.ID),
 		Ports: []corev1.ServicePort{{Name: "route", Port: int32(port), TargetPort: intstr.FromInt32(int32(p.Port)), Protocol: protocol}}}}
 	if expose == "nodePort" {
