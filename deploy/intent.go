@@ -41,14 +41,14 @@ type intent struct {
 	Application json.RawMessage `json:"application,omitempty"`
 	// Resolved is the application with answers and overrides, under the name
 	// "", or, for a rollback, that of each cluster.
-	Resolved  map[string]json.RawMessage `json:"resolved,omitempty"`
-	Params    map[string]appmodel.JSON   `json:"params,omitempty"`
+	Resolved map[string]json.RawMessage `json:"resolved,omitempty"`
+	Params   map[string]appmodel.JSON   `json:"params,omitempty"`
 	// Overrides are encoded with their secrets.
-	Overrides []json.RawMessage          `json:"overrides,omitempty"`
-	Images    map[string]string          `json:"images,omitempty"`
-	Adopt     bool                       `json:"adopt,omitempty"`
-	Yield     []Yield                    `json:"yield,omitempty"`
-	DataLoss  bool                       `json:"dataLoss,omitempty"`
+	Overrides []json.RawMessage `json:"overrides,omitempty"`
+	Images    map[string]string `json:"images,omitempty"`
+	Adopt     bool              `json:"adopt,omitempty"`
+	Yield     []Yield           `json:"yield,omitempty"`
+	DataLoss  bool              `json:"dataLoss,omitempty"`
 	// FromRevision is, for a rollback, the release of each cluster.
 	FromRevision map[string]int `json:"fromRevision,omitempty"`
 	// Data says, for a removal, that data goes too.
