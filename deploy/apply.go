@@ -342,6 +342,9 @@ func (a *applier) reread(ctx context.Context) error {
 	if fresh.Abilities != a.part.Abilities {
 		return stale("what the cluster can do has changed")
 	}
+	if last := fresh.work.live.state.record.newest(); fresh.From != a.part.From && (last == nil || last.PlanHash != a.plan.Hash) {
+		return stale("release %d was made meanwhile", fresh.From)
+	}
 	for _, r := range fresh.Refusals {
 		return stale("%s", r)
 	}

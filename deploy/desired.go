@@ -31,6 +31,7 @@ func (o *desired) kind() kindRef { return kindRef{APIVersion: o.APIVersion, Kind
 type resolvedApplication struct {
 	app    *appmodel.Application
 	params map[string]appmodel.JSON
+	images map[string]string
 }
 
 // secretsFor are the values of the application's generated secrets on a
@@ -53,7 +54,7 @@ func (d *Deployer) secretsFor(l *live, app *appmodel.Application) secretValues {
 }
 
 // renderFor renders an application for a cluster whose state was read.
-func (d *Deployer) renderFor(l *live, in *intent, r resolvedApplication, values secretValues) (*render.Output, error) {
+func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues) (*render.Output, error) {
 	generated := make(map[string]map[string]appmodel.Sensitive, len(values))
 	for group, items := range values {
 		generated[group] = make(map[string]appmodel.Sensitive, len(items))
@@ -64,7 +65,7 @@ func (d *Deployer) renderFor(l *live, in *intent, r resolvedApplication, values 
 	return render.Render(render.Input{
 		Application: r.app, Info: l.info, Cluster: render.ClusterRef{Name: l.cluster.Name()},
 		Namespace: l.scope.namespace, Installation: l.scope.installation,
-		Params: r.params, Generated: generated, Images: in.Images,
+		Params: r.params, Generated: generated, Images: r.images,
 		HashKey: []byte(d.opts.Keys.Digest("deploy render", l.scope.seal("content"))),
 	})
 }

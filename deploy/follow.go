@@ -225,11 +225,8 @@ func onlyOptional(s status.Cluster) bool {
 // await waits until a status holds, tells of changes meanwhile, and gives up
 // by the rules of ApplyOptions.
 func (a *applier) await(ctx context.Context, f *follower, enough func(status.Cluster) bool) (status.Cluster, error) {
-	deadline := time.NewTimer(a.options.ReadyTimeout)
-	defer deadline.Stop()
+	deadline := time.Now().Add(a.options.ReadyTimeout)
 	var failedSince time.Time
-	var giveUp <-chan time.Time
-	expired := false
 	for {
 		s, seen, err := f.now()
 		if err != nil {
@@ -244,32 +241,22 @@ func (a *applier) await(ctx context.Context, f *follower, enough func(status.Clu
 			}
 			switch {
 			case s.Value != status.Failed:
-				failedSince, giveUp = time.Time{}, nil
+				failedSince = time.Time{}
 			case failedSince.IsZero():
 				failedSince = time.Now()
-				giveUp = time.After(a.options.FailAfter)
 			case time.Since(failedSince) >= a.options.FailAfter:
 				return s, notReady(s, "failed for "+a.options.FailAfter.String())
 			}
 		}
-		if expired {
+		left := time.Until(deadline)
+		if left <= 0 {
 			return s, notReady(s, "not ready after "+a.options.ReadyTimeout.String())
 		}
-		limit := giveUp
-		if limit == nil {
-			limit = deadline.C
+		if !failedSince.IsZero() {
+			left = min(left, time.Until(failedSince.Add(a.options.FailAfter)))
 		}
-		select {
-		case <-deadline.C:
-			expired = true
-			continue
-		default:
-		}
-		if err := f.next(ctx, limit); err != nil {
+		if err := f.next(ctx, time.After(max(left, 0))); err != nil {
 			return s, fmt.Errorf("everything so far was written; readiness was not awaited: %w", err)
-		}
-		if limit == (<-chan time.Time)(deadline.C) && !time.Now().Before(a.result.Started.Add(a.options.ReadyTimeout)) {
-			expired = true
 		}
 	}
 }

@@ -41,11 +41,9 @@ type intent struct {
 	Application json.RawMessage `json:"application,omitempty"`
 	// Resolved is the application with answers and overrides, under the name
 	// "", or, for a rollback, that of each cluster.
-	Resolved map[string]json.RawMessage `json:"resolved,omitempty"`
-	Params   map[string]appmodel.JSON   `json:"params,omitempty"`
+	Resolved map[string]resolvedIntent `json:"resolved,omitempty"`
 	// Overrides are encoded with their secrets.
 	Overrides []json.RawMessage `json:"overrides,omitempty"`
-	Images    map[string]string `json:"images,omitempty"`
 	Adopt     bool              `json:"adopt,omitempty"`
 	Yield     []Yield           `json:"yield,omitempty"`
 	DataLoss  bool              `json:"dataLoss,omitempty"`
@@ -55,6 +53,14 @@ type intent struct {
 	Data bool `json:"data,omitempty"`
 
 	resolved *resolvedApplication // as long as the plan is in memory
+}
+
+// resolvedIntent is what runs on a cluster: the application with answers and
+// overrides, the answers, and the images that take the place of others.
+type resolvedIntent struct {
+	Application json.RawMessage          `json:"application"`
+	Params      map[string]appmodel.JSON `json:"params,omitempty"`
+	Images      map[string]string        `json:"images,omitempty"`
 }
 
 // encodeApplication writes an application with its secrets.

@@ -61,6 +61,9 @@ type ClusterPlan struct {
 	// Revision is the release that applying makes; it is the present one when
 	// nothing changes.
 	Revision int `json:"revision,omitempty"`
+	// From is the newest release that the plan knew of; a later one makes the
+	// plan stale.
+	From int `json:"from,omitempty"`
 	// Changes are sorted in the order in which they are made.
 	Changes   []Change `json:"changes,omitempty"`
 	Unchanged int      `json:"unchanged"`

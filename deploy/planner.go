@@ -102,10 +102,10 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 		return nil, nil, err
 	}
 	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindDeploy,
-		Application: raw, Params: params, Overrides: overrides, Images: o.Images, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
-		Resolved: map[string]json.RawMessage{"": resolvedRaw}}
+		Application: raw, Overrides: overrides, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
+		Resolved: map[string]resolvedIntent{"": {Application: resolvedRaw, Params: params, Images: o.Images}}}
 	p := &Plan{Kind: KindDeploy, Application: name, Installation: d.opts.Installation, Target: to, intent: in}
-	in.resolved = &resolvedApplication{app: resolved, params: params}
+	in.resolved = &resolvedApplication{app: resolved, params: params, images: o.Images}
 	return p, newDispatcher(o.OnEvent), nil
 }
 
@@ -114,15 +114,15 @@ func (in *intent) application(clusterName string) (resolvedApplication, error) {
 	if in.resolved != nil {
 		return *in.resolved, nil
 	}
-	raw, ok := in.Resolved[clusterName]
+	resolved, ok := in.Resolved[clusterName]
 	if !ok {
-		raw, ok = in.Resolved[""]
+		resolved, ok = in.Resolved[""]
 	}
 	if !ok {
 		return resolvedApplication{}, fmt.Errorf("%w: the plan has no application for cluster %q", appspan.ErrCorrupt, clusterName)
 	}
-	app, err := decodeApplication(raw)
-	return resolvedApplication{app: app, params: in.Params}, err
+	app, err := decodeApplication(resolved.Application)
+	return resolvedApplication{app: app, params: resolved.Params, images: resolved.Images}, err
 }
 
 // planAll plans every cluster in parallel.
@@ -222,7 +222,7 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 		d.planChanges(p, l, w, out)
 	}
 	if r := l.state.record; r != nil {
-		out.Revision = r.Revision
+		out.Revision, out.From = r.Revision, r.Revision
 	}
 	if len(out.Changes) > 0 {
 		out.Revision++
@@ -246,7 +246,7 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 		w.objects, w.byRef, w.services = before.objects, before.byRef, before.services
 		return nil
 	}
-	rendered, err := d.renderFor(l, p.intent, app, values)
+	rendered, err := d.renderFor(l, app, values)
 	if err != nil {
 		return err
 	}
@@ -403,21 +403,23 @@ func (d *Deployer) planPrune(l *live, w *work) []Change {
 			if w.byRef[obj.Ref] != nil || obj.Deleting || !l.scope.ours(obj.Labels) || obj.Labels[applySetPartOf] != l.scope.applySet() {
 				continue
 			}
-			if _, ok := r.Inventory[inventoryKey(obj.Ref)]; !ok {
+			known, listed := r.Inventory[inventoryKey(obj.Ref)]
+			if !listed {
 				continue
 			}
-			out = append(out, pruneChange(obj, false))
+			out = append(out, pruneChange(obj, known, false))
 		}
 	}
 	return out
 }
 
-// pruneChange deletes an object, or keeps it if it holds data.
-func pruneChange(obj driver.Object, data bool) Change {
+// pruneChange deletes an object, or keeps it if it holds data: by the signed
+// inventory, or by the object's own annotation.
+func pruneChange(obj driver.Object, known item, data bool) Change {
 	c := Change{Action: ActionDelete, Object: obj.Ref, UID: obj.UID, Component: obj.Labels[appmodel.LabelComponent], Route: obj.Labels[appmodel.LabelRoute]}
 	var m objectMeta
 	_ = json.Unmarshal(obj.JSON, &m) // no annotations: nothing to keep
-	if !data && m.Metadata.Annotations[annotationKeep] == "true" {
+	if !data && (known.Keep || m.Metadata.Annotations[annotationKeep] == "true") {
 		c.Action, c.Reason = ActionKeep, "it holds data"
 		return c
 	}
@@ -476,7 +478,7 @@ func abilities(info driver.Info) string {
 
 // seal computes the hash of a cluster's part.
 func (c *ClusterPlan) seal() error {
-	data, err := json.Marshal([]any{c.Cluster, c.UID, c.Abilities, c.Revision, c.Changes})
+	data, err := json.Marshal([]any{c.Cluster, c.UID, c.Abilities, c.From, c.Revision, c.Changes})
 	sum := sha256.Sum256(data)
 	c.Hash = hex.EncodeToString(sum[:])
 	return err

@@ -77,6 +77,7 @@ type item struct {
 	Revision   string `json:"r,omitempty"`
 	Generation int64  `json:"g,omitempty"`
 	Hash       string `json:"h,omitempty"`
+	Keep       bool   `json:"k,omitempty"` // it holds data
 }
 
 // record is what a cluster knows of an application: the truth about what is
@@ -215,7 +216,7 @@ func (d *Deployer) parentObject(s scope, r *record, generated secretValues) (dri
 	if len(packed) > 700<<10 { // a Secret holds 1 MiB; without the inventory's hashes every object is compared
 		slim := r.clone()
 		for k := range slim.Inventory {
-			slim.Inventory[k] = item{}
+			slim.Inventory[k] = item{Keep: slim.Inventory[k].Keep}
 		}
 		if packed, err = pack(slim); err != nil {
 			return driver.Object{}, err

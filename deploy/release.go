@@ -29,6 +29,7 @@ type releaseBody struct {
 	envelope
 	Resolved json.RawMessage          `json:"resolved"`
 	Params   map[string]appmodel.JSON `json:"params,omitempty"`
+	Images   map[string]string        `json:"images,omitempty"`
 	Intent   *intent                  `json:"intent"`
 }
 
@@ -139,6 +140,9 @@ func (d *Deployer) readRelease(ctx context.Context, c *cluster.Cluster, s scope,
 	if err := head.check("release", releaseFormat); err != nil {
 		return fail(err)
 	}
+	if len(head.Parts) > maxParts {
+		return fail(fmt.Errorf("%w: it has %d parts", appspan.ErrCorrupt, len(head.Parts)))
+	}
 	var sealed []byte
 	for i, digest := range head.Parts {
 		data := first
@@ -158,6 +162,9 @@ func (d *Deployer) readRelease(ctx context.Context, c *cluster.Cluster, s scope,
 	}
 	body := &releaseBody{}
 	if err := unpack(packed, body); err != nil {
+		return fail(err)
+	}
+	if err := body.check("release", releaseFormat); err != nil {
 		return fail(err)
 	}
 	return body, nil

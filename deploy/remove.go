@@ -62,26 +62,29 @@ func (d *Deployer) Remove(ctx context.Context, application string, to Target, op
 	return d.Apply(ctx, p, apply)
 }
 
-// planRemoval finds everything of the application.
+// planRemoval finds everything of the application: what the signed inventory
+// lists, and claims, which outlive it. A copy that somebody made of an object,
+// labels included, is theirs.
 func (d *Deployer) planRemoval(p *Plan, l *live, out *ClusterPlan) {
 	kinds := []kindRef{kindClaim}
-	if r := l.state.record; r != nil {
-		for _, k := range r.Kinds {
-			if k != kindClaim {
-				kinds = append(kinds, k)
-			}
+	r := l.state.record
+	if r == nil {
+		r = &record{}
+	}
+	for _, k := range r.Kinds {
+		if k != kindClaim {
+			kinds = append(kinds, k)
 		}
-	} else {
-		kinds = append(kinds, kindSecret)
 	}
 	slices.SortStableFunc(kinds, func(a, b kindRef) int { return removalRank(a.Kind) - removalRank(b.Kind) })
 	for _, k := range kinds {
 		for _, name := range slices.Sorted(maps.Keys(l.objects[k])) {
 			obj := l.objects[k][name]
-			if !l.scope.ours(obj.Labels) || name == l.scope.parent() && k == kindSecret || obj.Deleting {
+			known, listed := r.Inventory[inventoryKey(obj.Ref)]
+			if !l.scope.ours(obj.Labels) || obj.Deleting || k != kindClaim && !listed {
 				continue
 			}
-			c := pruneChange(obj, p.intent.Data)
+			c := pruneChange(obj, known, p.intent.Data)
 			c.Reason = ""
 			if k == kindClaim && !p.intent.Data && (c.Action == ActionKeep || keptByTemplate(obj)) {
 				if l.state.record == nil {
@@ -224,6 +227,10 @@ func some(names []string) string {
 // left lists what of ours is there and does not stay.
 func (a *applier) left(ctx context.Context, l *live, kinds []kindRef, kept map[string]bool) ([]string, error) {
 	found := make([][]string, len(kinds))
+	gone := map[string]bool{} // what was deleted, and may take its time
+	for _, c := range a.fresh.Changes {
+		gone[c.UID] = true
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, k := range kinds {
 		info, served := l.info.Lookup(k.APIVersion, k.Kind)
@@ -239,7 +246,9 @@ func (a *applier) left(ctx context.Context, l *live, kinds []kindRef, kept map[s
 				if err != nil {
 					return err
 				}
-				foreign := obj.Labels[appmodel.LabelInstallation] != "" && !l.scope.ours(obj.Labels)
+				_, listed := a.record.Inventory[inventoryKey(obj.Ref)]
+				applied := slices.Contains(a.record.Kinds, k) && k != kindClaim
+				foreign := obj.Labels[appmodel.LabelInstallation] != "" && !l.scope.ours(obj.Labels) || applied && !listed && !gone[obj.UID]
 				if !foreign && !kept[obj.Ref.String()] && !a.plan.keptBefore(obj) {
 					found[i] = append(found[i], obj.Ref.String())
 				}

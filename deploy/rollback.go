@@ -2,12 +2,9 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 
 	"github.com/appspan-dev/appspan"
-	"github.com/appspan-dev/appspan/appmodel"
 )
 
 // RollbackOptions say where a rollback goes.
@@ -36,7 +33,7 @@ func (d *Deployer) PlanRollback(ctx context.Context, application string, to Targ
 		return nil, err
 	}
 	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindRollback, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
-		Resolved: map[string]json.RawMessage{}, FromRevision: map[string]int{}, Params: map[string]appmodel.JSON{}}
+		Resolved: map[string]resolvedIntent{}, FromRevision: map[string]int{}}
 	for _, name := range to.Clusters {
 		if err := d.rollbackOne(ctx, application, to, name, o.Revision, in); err != nil {
 			return nil, fmt.Errorf("rollback of %s on %s: %w", application, name, err)
@@ -73,11 +70,10 @@ func (d *Deployer) rollbackOne(ctx context.Context, application string, to Targe
 	if err != nil {
 		return err
 	}
-	in.Resolved[name] = body.Resolved
+	in.Resolved[name] = resolvedIntent{Application: body.Resolved, Params: body.Params, Images: body.Images}
 	in.FromRevision[name] = revision
-	maps.Copy(in.Params, body.Params)
 	if body.Intent != nil {
-		in.Application, in.Overrides, in.Images = body.Intent.Application, body.Intent.Overrides, body.Intent.Images
+		in.Application, in.Overrides = body.Intent.Application, body.Intent.Overrides
 		if in.Yield == nil {
 			in.Yield = body.Intent.Yield
 		}

@@ -56,7 +56,7 @@ func (a *applier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	body := &releaseBody{Resolved: resolved, Params: w.app.params, Intent: a.plan.intent}
+	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Intent: a.plan.intent}
 	objects, err := a.deployer.releaseObjects(w.live.scope, a.record.Revision, body)
 	if err != nil {
 		return err
@@ -106,9 +106,9 @@ func nextRecord(w *work, p *Plan, subject appspan.Subject) *record {
 	}
 	slices.SortFunc(r.Kinds, compareKinds)
 	for _, o := range w.objects {
-		if _, ok := r.Inventory[inventoryKey(o.Ref)]; !ok {
-			r.Inventory[inventoryKey(o.Ref)] = item{}
-		}
+		known := r.Inventory[inventoryKey(o.Ref)]
+		known.Keep = o.Keep
+		r.Inventory[inventoryKey(o.Ref)] = known
 	}
 	release := Release{Revision: r.Revision, Kind: p.Kind, State: ReleaseApplying, Started: time.Now().UTC(), PlanHash: p.Hash, Subject: subject.String()}
 	release.RollbackTo = p.intent.FromRevision[w.live.cluster.Name()]
@@ -306,7 +306,7 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.record.Inventory[inventoryKey(t.object.Ref)] = item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash}
+	a.record.Inventory[inventoryKey(t.object.Ref)] = item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash, Keep: t.object.Keep}
 	if t.change.Action == ActionCreate {
 		a.result.Created++
 	} else {

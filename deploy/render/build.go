@@ -77,7 +77,9 @@ func newBuilder(in Input) *builder {
 		copies: map[string]*copied{}, accounts: map[string]*appmodel.ServiceAccount{}, out: &Output{}}
 	for i := range b.app.Components {
 		c := &b.app.Components[i]
-		slices.SortFunc(c.Ports, func(x, y appmodel.Port) int { return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Protocol, y.Protocol)) })
+		slices.SortFunc(c.Ports, func(x, y appmodel.Port) int {
+			return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Protocol, y.Protocol))
+		})
 		slices.SortFunc(c.Volumes, func(x, y appmodel.Volume) int { return cmp.Compare(x.Name, y.Name) })
 		slices.Sort(c.Aliases)
 		if c.IsEnabled() {

@@ -42,7 +42,7 @@ func input(t testing.TB, file string, info driver.Info) render.Input {
 	app, params, err := appmodel.Resolve(app, answers)
 	require.NoError(t, err)
 	in := render.Input{Application: app, Info: info, Namespace: "ns", Installation: "test", Params: params, HashKey: []byte("key"),
-		Cluster: render.ClusterRef{Name: "eu-1", Labels: map[string]string{"region": "eu"}},
+		Cluster:   render.ClusterRef{Name: "eu-1", Labels: map[string]string{"region": "eu"}},
 		Generated: map[string]map[string]appmodel.Sensitive{}, Bindings: map[render.NeedRef]render.Endpoint{}}
 	for _, g := range render.Generated(app) {
 		if in.Generated[g.Group] == nil {
