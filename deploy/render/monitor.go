@@ -34,6 +34,7 @@ func (b *builder) monitors(c *appmodel.Component) {
 	}
 	m := &serviceMonitor{TypeMeta: tm(apiVersion, kind), ObjectMeta: b.meta(b.name(c.ID), c)}
 	m.Spec.Selector.MatchLabels = b.selector(c.ID)
+	m.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: appmodel.LabelPart, Operator: metav1.LabelSelectorOpDoesNotExist}} // not aliases: once is enough
 	for _, mon := range c.Monitors {
 		p := findPort(c, mon.Port)
 		if p == nil {

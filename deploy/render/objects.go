@@ -1,8 +1,9 @@
 package render
 
 import (
-	"encoding/json"
 	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -14,7 +15,7 @@ func (b *builder) rawObjects(c *appmodel.Component) {
 	for i := range c.Objects {
 		path := fmt.Sprintf("%s[%d]", componentPath(c, "objects"), i)
 		var tree map[string]any
-		if err := json.Unmarshal(c.Objects[i].Manifest, &tree); err != nil {
+		if err := json.Unmarshal(c.Objects[i].Manifest, &tree); err != nil { // integers stay integers
 			b.fail("%s: the manifest is no object: %v; write one Kubernetes object", path, err)
 			continue
 		}

@@ -50,6 +50,10 @@ func (b *builder) patch(p *appmodel.Patch) error {
 	if err != nil {
 		return err
 	}
+	confined, err := json.Marshal(confinement(tree))
+	if err != nil {
+		return err
+	}
 	for _, path := range p.Remove {
 		if err := removePath(tree, path); err != nil {
 			return err
@@ -72,7 +76,7 @@ func (b *builder) patch(p *appmodel.Patch) error {
 	if err := strict(o.Ref, data); err != nil {
 		return err
 	}
-	if err := b.level(o, tree); err != nil {
+	if err := b.level(o, tree, confined); err != nil {
 		return err
 	}
 	parsed, err := driver.ParseObject(data)

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -10,7 +11,7 @@ func text(v any) string { return fmt.Sprint(v) }
 
 // level checks that a patched pod stays within its component's security
 // level: what Pod Security forbids there, a patch cannot bring.
-func (b *builder) level(o *Object, tree map[string]any) error {
+func (b *builder) level(o *Object, tree map[string]any, before []byte) error {
 	c := b.comps[o.Component]
 	if c == nil || c.Security == nil || c.Security.Level == appmodel.LevelPrivileged {
 		return nil
@@ -21,6 +22,13 @@ func (b *builder) level(o *Object, tree map[string]any) error {
 	}
 	forbid := func(what string) error {
 		return invalid("%s: %s needs security.level: privileged; the component is %s", o.Ref, what, c.Security.Level)
+	}
+	after, err := json.Marshal(confinement(tree))
+	if err != nil {
+		return err
+	}
+	if string(before) != string(after) {
+		return forbid("a patch of security contexts, service accounts or host ports")
 	}
 	for _, field := range []string{"hostNetwork", "hostPID", "hostIPC"} {
 		if pod[field] == true {
@@ -42,13 +50,37 @@ func (b *builder) level(o *Object, tree map[string]any) error {
 			}
 		}
 	}
-	if c.Security.Level == appmodel.LevelRestricted {
-		security, _ := pod["securityContext"].(map[string]any)
-		if security["runAsNonRoot"] == false || security["runAsUser"] == int64(0) {
-			return forbid("running as root")
+	return nil
+}
+
+// confinement is what confines a pod: its own security context, its service
+// account, and for each container the security context and host ports, or, of
+// one that is confined as Pod Security's restricted level asks, that it is.
+func confinement(tree map[string]any) map[string]any {
+	pod := podSpec(tree)
+	out := map[string]any{}
+	for _, field := range []string{"securityContext", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "runtimeClassName"} {
+		if v, ok := pod[field]; ok {
+			out[field] = v
 		}
 	}
-	return nil
+	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
+		containers, _ := pod[list].([]any)
+		for _, entry := range containers {
+			container, _ := entry.(map[string]any)
+			key := list + "/" + text(container["name"])
+			if v, ok := container["securityContext"]; ok {
+				out[key] = v
+			}
+			ports, _ := container["ports"].([]any)
+			for _, p := range ports {
+				if m, ok := p.(map[string]any); ok && m["hostPort"] != nil {
+					out[key+"/"+text(m["hostPort"])] = true
+				}
+			}
+		}
+	}
+	return out
 }
 
 // podSpec is the pod of a workload, or nil.
@@ -68,20 +100,8 @@ func beyond(container map[string]any, s *appmodel.Security) string {
 	if security["privileged"] == true && !s.Privileged {
 		return "a privileged container"
 	}
-	if ports, ok := container["ports"].([]any); ok {
-		for _, p := range ports {
-			if m, ok := p.(map[string]any); ok && m["hostPort"] != nil {
-				return "a host port"
-			}
-		}
-	}
-	if s.Level == appmodel.LevelRestricted {
-		if security["allowPrivilegeEscalation"] != false {
-			return "privilege escalation"
-		}
-		if security["runAsNonRoot"] == false || security["runAsUser"] == int64(0) {
-			return "running as root"
-		}
+	if s.Level == appmodel.LevelRestricted && security["allowPrivilegeEscalation"] != false {
+		return "privilege escalation"
 	}
 	capabilities, _ := security["capabilities"].(map[string]any)
 	added, _ := capabilities["add"].([]any)

@@ -94,6 +94,9 @@ type listener struct {
 // gateway finds where a route is attached: to the gateway that its class
 // names, "namespace/name", or to the first with a listener of a protocol.
 func (b *builder) gateway(r *appmodel.Route, protocols ...string) *listener {
+	if slices.ContainsFunc(b.in.Info.IngressClasses, func(c driver.IngressClass) bool { return c.Name == r.Class }) {
+		return nil // it asks for an ingress class
+	}
 	for _, g := range b.in.Info.Gateways {
 		if strings.Contains(r.Class, "/") && r.Class != g.Namespace+"/"+g.Name {
 			continue

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -63,6 +64,10 @@ func (b *builder) ingressClass(r *appmodel.Route) (class, controller string) {
 		if c.Name == r.Class || r.Class == "" && c.Default {
 			return r.Class, c.Controller
 		}
+	}
+	if strings.Contains(r.Class, "/") {
+		b.routeNote(r, "class", "the cluster has no gateway %q; an Ingress of the default class takes its place", r.Class)
+		return "", ""
 	}
 	if r.Class != "" {
 		b.routeNote(r, "class", "the cluster has no ingress class %q", r.Class)
