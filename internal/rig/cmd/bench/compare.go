@@ -227,5 +227,6 @@ func spread(list []sample, of func(sample) float64) (low, mid, high float64) {
 		values[i] = of(m)
 	}
 	slices.Sort(values)
-	return values[0], values[len(values)/2], values[len(values)-1]
+	n := len(values)
+	return values[0], (values[(n-1)/2] + values[n/2]) / 2, values[n-1]
 }
