@@ -206,7 +206,11 @@ func parseDiscovery(data []byte) (infos []driver.KindInfo, versions []string, er
 			}
 		}
 	}
-	versions = g.Versions
+	for _, v := range g.Versions {
+		if validVersion(v) {
+			versions = append(versions, v)
+		}
+	}
 	for _, group := range g.Groups {
 		for _, v := range group.Versions {
 			if validVersion(v.GroupVersion) {

@@ -95,17 +95,28 @@ func (c *Cluster) serverVersion(ctx context.Context) (string, error) {
 	return v.GitVersion, nil
 }
 
-// read lists all objects of a kind and reads a shape from each.
+// read reads a shape from each object of a kind; what may not be seen, or is
+// not there, is empty.
 func read[T any](ctx context.Context, c *Cluster, apiVersion, kind string, shape func(driver.Object) (T, error)) ([]T, error) {
+	shapes, err := all(ctx, c, driver.Query{APIVersion: apiVersion, Kind: kind, Projection: driver.Trimmed}, shape)
+	switch {
+	case errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrUnsupported):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%ss: %w", kind, err)
+	}
+	return shapes, nil
+}
+
+const maxShapes = 100_000 // objects of one kind; no cluster has so many nodes
+
+// all reads a shape from each object of a query, page after page.
+func all[T any](ctx context.Context, c *Cluster, q driver.Query, shape func(driver.Object) (T, error)) ([]T, error) {
 	var shapes []T
-	q := driver.Query{APIVersion: apiVersion, Kind: kind, Projection: driver.Trimmed}
 	for {
 		page, err := c.List(ctx, q)
-		if errors.Is(err, appspan.ErrDenied) || errors.Is(err, appspan.ErrUnsupported) {
-			return nil, nil
-		}
 		if err != nil {
-			return nil, fmt.Errorf("%ss: %w", kind, err)
+			return nil, err
 		}
 		for _, obj := range page.Items {
 			s, err := shape(obj)
@@ -114,8 +125,13 @@ func read[T any](ctx context.Context, c *Cluster, apiVersion, kind string, shape
 			}
 			shapes = append(shapes, s)
 		}
-		if page.Continue == "" {
+		switch {
+		case page.Continue == "":
 			return shapes, nil
+		case page.Continue == q.Continue:
+			return nil, fmt.Errorf("%w: the server repeats a continue token", appspan.ErrUnavailable)
+		case len(shapes) > maxShapes:
+			return nil, fmt.Errorf("%w: there are more than %d", appspan.ErrExhausted, maxShapes)
 		}
 		q.Continue = page.Continue
 	}

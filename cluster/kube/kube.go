@@ -80,7 +80,7 @@ func New(config *rest.Config, opts *Options) (*Cluster, error) {
 	if o.MaxConcurrency > 0 {
 		window = o.MaxConcurrency
 	}
-	client, err := rest.HTTPClientFor(config)
+	trip, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
 	}
@@ -88,10 +88,16 @@ func New(config *rest.Config, opts *Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
 	}
-	c := &Cluster{config: config, client: client, kinds: &kinds{}, limiter: newLimiter(window), own: true}
+	c := &Cluster{config: config, client: clientOf(trip), kinds: &kinds{}, limiter: newLimiter(window), own: true}
 	c.base = (&url.URL{Scheme: base.Scheme, Host: base.Host}).String() + strings.TrimSuffix(base.EscapedPath(), "/")
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// clientOf follows no redirects: the transport adds the credentials to
+// whatever it sends, wherever that goes.
+func clientOf(trip http.RoundTripper) *http.Client {
+	return &http.Client{Transport: trip, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // As implements driver.Impersonator: the same cluster as the server shows it
@@ -104,8 +110,8 @@ func (c *Cluster) As(id driver.Identity) (driver.Cluster, error) {
 	other := &Cluster{base: c.base, kinds: c.kinds, limiter: c.limiter}
 	other.config = rest.CopyConfig(c.config) // for what upgrades its connection
 	other.config.Impersonate = rest.ImpersonationConfig{UserName: id.User, Groups: slices.Clone(id.Groups)}
-	other.client = &http.Client{Transport: transport.NewImpersonatingRoundTripper(
-		transport.ImpersonationConfig{UserName: id.User, Groups: slices.Clone(id.Groups)}, c.client.Transport)}
+	other.client = clientOf(transport.NewImpersonatingRoundTripper(
+		transport.ImpersonationConfig{UserName: id.User, Groups: slices.Clone(id.Groups)}, c.client.Transport))
 	other.ctx, other.cancel = context.WithCancel(c.ctx)
 	return other, nil
 }

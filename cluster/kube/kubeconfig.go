@@ -110,7 +110,10 @@ func (o Options) check(c *api.Cluster, user *api.AuthInfo) error {
 // withoutValues is the text of a decoding error without what it quotes, which
 // may be a credential.
 func withoutValues(err error) string {
-	text, _, _ := strings.Cut(err.Error(), "\"")
+	text := err.Error()
+	if quote := strings.IndexAny(text, "\"`'"); quote >= 0 {
+		text = text[:quote]
+	}
 	const most = 120
 	if len(text) > most {
 		text = text[:most]

@@ -55,6 +55,8 @@ func TestKubeconfigsAreReadAsData(t *testing.T) {
 		"a context that is not there":   {kubeconfig("", ""), "us", kube.Options{}, `there is no context "us"; it has eu, lost`},
 		"a cluster that is not there":   {kubeconfig("", ""), "lost", kube.Options{}, `names a cluster "nowhere" that is not there`},
 		"something else":                {[]byte("- a\n- b\n"), "", kube.Options{}, "it cannot be read"},
+		"a secret in the wrong place":   {[]byte("users: hunter2\n"), "", kube.Options{}, "it cannot be read"},
+		"a secret in another place":     {[]byte("clusters: [{name: a, cluster: {server: [hunter2]}}]\n"), "", kube.Options{}, "it cannot be read"},
 		"nothing":                       {nil, "", kube.Options{}, "there is no context"},
 		"far too much":                  {[]byte(strings.Repeat("#", 5<<20)), "", kube.Options{}, "larger than"},
 		"a CA that is none":             {kubeconfig(", certificate-authority-data: bm9uZQ==", ""), "", kube.Options{}, "invalid"},

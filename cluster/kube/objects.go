@@ -42,7 +42,7 @@ func (c *Cluster) List(ctx context.Context, q driver.Query) (driver.Page, error)
 	if q.Continue != "" {
 		query.Set("continue", q.Continue)
 	}
-	r := request{method: http.MethodGet, path: path, query: query, safe: true}
+	r := request{method: http.MethodGet, path: path, query: query, safe: true, most: maxList}
 	if q.Projection == driver.Metadata {
 		r.accept = acceptMetaList
 	}

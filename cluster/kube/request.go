@@ -11,14 +11,21 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster/driver"
 )
 
 const (
-	maxAnswer = 512 << 20 // bytes of one answer; a page of 500 objects of 1 MiB fits
+	maxList   = 512 << 20 // bytes of one page; 500 objects of 1 MiB fit
+	maxAnswer = 32 << 20  // bytes of any other answer
 	maxError  = 1 << 20   // bytes of one refusal
+	maxGrow   = 4 << 20   // bytes that are made room for because a server announces them
+
+	// patience bounds a call whose context has no deadline; a server gives up
+	// after a minute.
+	patience = 2 * time.Minute
 )
 
 const (
@@ -36,12 +43,17 @@ type request struct {
 	body   []byte
 	media  string // of the body; empty: JSON
 	safe   bool   // sending it again after no answer does no harm
+	most   int64  // bytes of the answer; zero: maxAnswer
 }
 
 // do sends a request within the window of calls, and returns the answer.
 func (c *Cluster) do(ctx context.Context, r request) ([]byte, error) {
 	ctx, cancel := c.bind(ctx)
 	defer cancel()
+	if _, limited := ctx.Deadline(); !limited {
+		ctx, cancel = context.WithTimeoutCause(ctx, patience, errSilent)
+		defer cancel()
+	}
 	t, err := c.limiter.acquire(ctx)
 	if err != nil {
 		return nil, c.failed(ctx, err, r.safe)
@@ -52,7 +64,7 @@ func (c *Cluster) do(ctx context.Context, r request) ([]byte, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
-	data, err := readAll(answer)
+	data, err := readAll(answer, r.most)
 	if err != nil {
 		err = c.failed(ctx, err, r.safe)
 		t.done(overloaded(err))
@@ -110,6 +122,9 @@ func (c *Cluster) send(ctx context.Context, r request) (*http.Response, error) {
 		return answer, nil
 	}
 	defer answer.Body.Close()
+	if to := answer.Header.Get("Location"); answer.StatusCode < 400 && to != "" {
+		return nil, fmt.Errorf("%w: the server redirects to %.200q, where the credentials must not go; connect to that address if you trust it", appspan.ErrInvalid, to)
+	}
 	data, _ := io.ReadAll(io.LimitReader(answer.Body, maxError))
 	return nil, refusal(answer.StatusCode, answer.Header, data, r.safe)
 }
@@ -121,14 +136,17 @@ func orJSON(media string) string {
 	return media
 }
 
-// readAll reads a body of bounded size into memory of the right size.
-func readAll(answer *http.Response) ([]byte, error) {
-	var buffer bytes.Buffer
-	if n := answer.ContentLength; n > 0 && n <= maxAnswer {
-		buffer.Grow(int(n) + bytes.MinRead)
+// readAll reads a body of bounded size.
+func readAll(answer *http.Response, most int64) ([]byte, error) {
+	if most == 0 {
+		most = maxAnswer
 	}
-	n, err := buffer.ReadFrom(io.LimitReader(answer.Body, maxAnswer+1))
-	if n > maxAnswer {
+	var buffer bytes.Buffer
+	if n := answer.ContentLength; n > 0 {
+		buffer.Grow(int(min(n, maxGrow)) + bytes.MinRead)
+	}
+	n, err := buffer.ReadFrom(io.LimitReader(answer.Body, most+1))
+	if n > most {
 		return nil, errTooLarge
 	}
 	return buffer.Bytes(), err
@@ -136,7 +154,8 @@ func readAll(answer *http.Response) ([]byte, error) {
 
 // The reasons that this package looks at itself.
 var (
-	errTooLarge = fmt.Errorf("%w: the answer is larger than %d bytes; ask for fewer objects with Query.Limit", appspan.ErrExhausted, maxAnswer)
+	errTooLarge = fmt.Errorf("%w: the answer is larger than %d MiB (of a list: %d MiB; ask for fewer objects with Query.Limit)", appspan.ErrExhausted, maxAnswer>>20, maxList>>20)
+	errSilent   = errors.New("the server has not answered in time")
 	errOverload = fmt.Errorf("%w: the server asks for fewer calls", appspan.ErrUnavailable)
 )
 
@@ -146,6 +165,8 @@ func (c *Cluster) failed(ctx context.Context, err error, safe bool) error {
 	switch {
 	case errors.Is(context.Cause(ctx), driver.ErrClosed), c.ctx.Err() != nil:
 		return driver.ErrClosed
+	case errors.Is(context.Cause(ctx), errSilent):
+		err = errSilent
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, errTooLarge):

@@ -119,6 +119,8 @@ func TestEventsOfAStream(t *testing.T) {
 		"an object":            {`{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"5"}}}`, driver.Added, "5", nil},
 		"a bookmark":           {`{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"6"},"spec":{}}}`, driver.Bookmark, "6", nil},
 		"too old a revision":   {`{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}}`, "", "", appspan.ErrPrecondition},
+		"an error without any": {`{"type":"ERROR","object":{}}`, "", "", appspan.ErrUnavailable},
+		"a revision to come":   {`{"type":"ERROR","object":{"code":504,"details":{"causes":[{"reason":"ResourceVersionTooLarge"}]}}}`, "", "", appspan.ErrPrecondition},
 		"a failure":            {`{"type":"ERROR","object":{"kind":"Status","code":500,"message":"etcd"}}`, "", "", appspan.ErrUnavailable},
 		"an unknown type":      {`{"type":"SURPRISE","object":{}}`, "", "", appspan.ErrCorrupt},
 		"no object":            {`{"type":"ADDED"}`, "", "", appspan.ErrCorrupt},

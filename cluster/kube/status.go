@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster/driver"
@@ -32,7 +33,7 @@ type status struct {
 
 const (
 	maxMessage    = 2 << 10
-	maxRetryAfter = 10 * time.Minute
+	maxRetryAfter = 10 * 60 // seconds
 )
 
 // refusal is the error that an HTTP answer stands for. A safe request may be
@@ -77,8 +78,14 @@ func (s status) err(safe bool) error {
 	case http.StatusGone:
 		return s.mark(appspan.ErrPrecondition)
 	case http.StatusTooManyRequests:
+		if s.caused("DisruptionBudget") { // of an eviction: the server is not busy
+			return s.later(appspan.ErrUnavailable, true)
+		}
 		return s.later(errOverload, true)
 	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if s.caused("ResourceVersionTooLarge") { // the server was set back in time
+			return s.mark(appspan.ErrPrecondition)
+		}
 		return s.later(errOverload, safe)
 	}
 	if s.Code >= 500 && !s.asked() {
@@ -98,6 +105,16 @@ func (s status) asked() bool {
 	return s.Code == http.StatusInternalServerError && (s.Reason == "" || s.Reason == "Unknown") &&
 		(strings.Contains(s.Message, "typed patch object") || strings.Contains(s.Message, "failed to convert") ||
 			strings.Contains(s.Message, "unable to convert") || strings.Contains(s.Message, ": Invalid value: ") || strings.Contains(s.Message, "cannot unmarshal"))
+}
+
+// caused reports whether the server names a reason among the causes.
+func (s status) caused(reason string) bool {
+	for _, cause := range s.Details.Causes {
+		if cause.Reason == reason {
+			return true
+		}
+	}
+	return false
 }
 
 // conflict tells apart what the API answers with 409.
@@ -128,12 +145,13 @@ func (s status) later(sentinel error, safe bool) error {
 	if !safe {
 		return err
 	}
-	return appspan.MarkRetryable(err, min(time.Duration(s.Details.RetryAfterSeconds)*time.Second, maxRetryAfter))
+	return appspan.MarkRetryable(err, time.Duration(min(max(s.Details.RetryAfterSeconds, 0), maxRetryAfter))*time.Second)
 }
 
 func (s status) mark(sentinel error) error { return fmt.Errorf("%w: %s", sentinel, s.text()) }
 
-// text is the message, bounded, with the fields that it may lack.
+// text is the message, bounded, with the fields that it may lack. What would
+// steer a terminal is left out of it.
 func (s status) text() string {
 	message := s.Message
 	if message == "" {
@@ -147,5 +165,10 @@ func (s status) text() string {
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
-	return message
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, message)
 }

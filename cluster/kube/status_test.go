@@ -41,6 +41,10 @@ func TestRefusalsAreMarked(t *testing.T) {
 		"too many calls":               {code: 429, after: "3", body: s + `"reason":"TooManyRequests"}`, want: appspan.ErrUnavailable, safe: true, unsafe: true, wait: 3 * time.Second},
 		"too many calls, in the body":  {code: 429, body: s + `"details":{"retryAfterSeconds":2}}`, want: appspan.ErrUnavailable, safe: true, unsafe: true, wait: 2 * time.Second},
 		"too long a wait is bounded":   {code: 429, after: "1000000", want: appspan.ErrUnavailable, safe: true, unsafe: true, wait: 10 * time.Minute},
+		"a wait beyond all numbers":    {code: 429, after: "9223372036854775807", want: appspan.ErrUnavailable, safe: true, unsafe: true, wait: 10 * time.Minute},
+		"a wait of less than nothing":  {code: 429, body: s + `"details":{"retryAfterSeconds":-5}}`, want: appspan.ErrUnavailable, safe: true, unsafe: true},
+		"a revision that is to come":   {code: 504, body: s + `"reason":"Timeout","details":{"causes":[{"reason":"ResourceVersionTooLarge"}]}}`, want: appspan.ErrPrecondition},
+		"steering of a terminal":       {code: 403, body: s + `"message":"a\u001b[2J\u0007b\nc"}`, want: appspan.ErrDenied, text: "denied: a[2Jb\nc"},
 		"a merge that cannot be made":  {code: 500, body: s + `"message":"failed to create typed patch object (a/b; /v1, Kind=C): .dada: field not declared in schema"}`, want: appspan.ErrInvalid},
 		"a failure of etcd":            {code: 500, body: s + `"message":"etcdserver: request timed out"}`, want: appspan.ErrUnavailable, safe: true},
 		"an internal error":            {code: 500, body: s + `"reason":"InternalError","message":"Internal error occurred: failed calling webhook"}`, want: appspan.ErrUnavailable, safe: true},
@@ -67,6 +71,15 @@ func TestRefusalsAreMarked(t *testing.T) {
 			require.Equal(t, test.unsafe, appspan.Retryable(err))
 		})
 	}
+}
+
+func TestAnEvictionThatABudgetForbidsIsNoLoad(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"kind":"Status","reason":"TooManyRequests","message":"Cannot evict pod","details":{"causes":[{"reason":"DisruptionBudget"}]}}`)
+	err := refusal(http.StatusTooManyRequests, http.Header{}, body, false)
+	require.True(t, appspan.Retryable(err))
+	require.NotErrorIs(t, err, errOverload)
+	require.ErrorIs(t, refusal(http.StatusTooManyRequests, http.Header{}, nil, false), errOverload)
 }
 
 func FuzzRefusal(f *testing.F) {

@@ -93,24 +93,12 @@ func (l *log) Close() error {
 // metrics.k8s.io.
 func (c *Cluster) Usage(ctx context.Context) ([]driver.Usage, error) {
 	q := driver.Query{APIVersion: "metrics.k8s.io/v1beta1", Kind: "NodeMetrics"}
-	var usages []driver.Usage
-	for {
-		page, err := c.List(ctx, q)
-		if err != nil {
-			return nil, err
+	return all(ctx, c, q, func(obj driver.Object) (driver.Usage, error) {
+		var o struct {
+			Timestamp time.Time         `json:"timestamp"`
+			Usage     map[string]string `json:"usage"`
 		}
-		for _, obj := range page.Items {
-			var o struct {
-				Timestamp time.Time         `json:"timestamp"`
-				Usage     map[string]string `json:"usage"`
-			}
-			if err := json.Unmarshal(obj.JSON, &o); err != nil {
-				return nil, corrupt(obj.Ref.String(), err)
-			}
-			usages = append(usages, driver.Usage{Node: obj.Name, Used: o.Usage, Measured: o.Timestamp})
-		}
-		if q.Continue = page.Continue; q.Continue == "" {
-			return usages, nil
-		}
-	}
+		err := json.Unmarshal(obj.JSON, &o)
+		return driver.Usage{Node: obj.Name, Used: o.Usage, Measured: o.Timestamp}, err
+	})
 }

@@ -8,14 +8,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster/driver"
 )
 
-const maxEvent = 32 << 20 // bytes
+const (
+	maxEvent = 32 << 20 // bytes
+
+	// A stream is asked to end after five to ten minutes, and is ended a little
+	// later where the server does not: one that is silent for ever, behind a
+	// proxy that keeps the connection, is not waited for.
+	shortWatch = 5 * time.Minute
+	watchGrace = 30 * time.Second
+)
 
 // Watch implements driver.Watcher. It is not counted in the window of calls.
 func (c *Cluster) Watch(ctx context.Context, q driver.Query) (driver.Watch, error) {
@@ -25,6 +36,8 @@ func (c *Cluster) Watch(ctx context.Context, q driver.Query) (driver.Watch, erro
 	}
 	query.Set("watch", "1")
 	query.Set("allowWatchBookmarks", "true")
+	life := shortWatch + rand.N(shortWatch)
+	query.Set("timeoutSeconds", strconv.Itoa(int(life.Seconds())))
 	if q.Revision != "" {
 		query.Set("resourceVersion", q.Revision)
 	}
@@ -32,7 +45,9 @@ func (c *Cluster) Watch(ctx context.Context, q driver.Query) (driver.Watch, erro
 	if q.Projection == driver.Metadata {
 		r.accept = acceptMeta
 	}
-	ctx, cancel := c.bind(ctx)
+	bound, unbind := c.bind(ctx)
+	ctx, end := context.WithTimeoutCause(bound, life+watchGrace, errSilent)
+	cancel := func() { end(); unbind() }
 	answer, err := c.send(ctx, r)
 	if err != nil {
 		cancel()
@@ -170,6 +185,9 @@ func parseEvent(line []byte, q driver.Query) (driver.WatchEvent, error) {
 		var s status
 		if err := json.Unmarshal(object, &s); err != nil {
 			return driver.WatchEvent{}, corrupt("watch of "+q.Kind, err)
+		}
+		if s.Code == 0 { // no refusal of what was asked
+			s.Code = http.StatusInternalServerError
 		}
 		return driver.WatchEvent{}, s.err(true)
 	}

@@ -1,0 +1,144 @@
+package kube_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/kube"
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
+)
+
+func TestARedirectIsNotFollowedWithTheCredentials(t *testing.T) {
+	t.Parallel()
+	var stolen atomic.Int32
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	t.Cleanup(thief.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1" {
+			_, _ = io.WriteString(w, coreResources)
+			return
+		}
+		http.Redirect(w, r, thief.URL+"/", http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(server.Close)
+	c, err := kube.New(&rest.Config{Host: server.URL, BearerToken: "secret"}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	view, err := c.As(driver.Identity{User: "team"})
+	require.NoError(t, err)
+	for _, d := range []driver.Cluster{c, view} {
+		for name, test := range calls(t, d) {
+			err := test.call(t.Context())
+			require.ErrorIs(t, err, appspan.ErrInvalid, name)
+			require.ErrorContains(t, err, "redirects to", name)
+		}
+	}
+	_, err = c.Watch(t.Context(), driver.Query{APIVersion: "v1", Kind: "ConfigMap", Revision: "1"})
+	require.ErrorContains(t, err, "redirects to")
+	require.Zero(t, stolen.Load(), "nothing reached the other server")
+}
+
+// silent is a server that accepts a request and never answers it; a watch it
+// opens, and says nothing.
+type silent struct{}
+
+func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r}
+	switch {
+	case r.URL.Path == "/api/v1":
+		answer.Body = io.NopCloser(strings.NewReader(coreResources))
+		return answer, nil
+	case r.URL.Query().Get("watch") != "":
+		answer.Body = quiet{r.Context()}
+		return answer, nil
+	}
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+type quiet struct{ ctx context.Context }
+
+func (q quiet) Read([]byte) (int, error) { <-q.ctx.Done(); return 0, q.ctx.Err() }
+func (q quiet) Close() error             { return nil }
+
+func TestASilentServerIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := kube.New(&rest.Config{Host: "http://silent", Transport: silent{}}, nil)
+		require.NoError(t, err)
+		defer c.Close()
+		began := time.Now()
+		for name, test := range calls(t, c) {
+			err := test.call(context.Background())
+			require.ErrorIs(t, err, appspan.ErrUnavailable, name)
+			require.NotErrorIs(t, err, context.DeadlineExceeded, "%s: the caller set none", name)
+			require.Equal(t, test.safe, appspan.Retryable(err), name)
+			require.Less(t, time.Since(began), 3*time.Minute, name)
+			began = time.Now()
+		}
+		w, err := c.Watch(context.Background(), driver.Query{APIVersion: "v1", Kind: "ConfigMap", Revision: "1"})
+		require.NoError(t, err)
+		_, err = w.Next()
+		require.ErrorIs(t, err, appspan.ErrUnavailable)
+		require.True(t, appspan.Retryable(err), "a watch resumes")
+		require.Less(t, time.Since(began), 11*time.Minute)
+	})
+}
+
+// endless is a body without an end.
+type endless struct{ read int64 }
+
+func (e *endless) Read(p []byte) (int, error) { e.read += int64(len(p)); return len(p), nil }
+func (e *endless) Close() error               { return nil }
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAnAnswerIsBounded(t *testing.T) {
+	t.Parallel()
+	body := &endless{}
+	c, err := kube.New(&rest.Config{Host: "http://endless", Transport: trip(func(r *http.Request) (*http.Response, error) {
+		answer := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: body, ContentLength: 1 << 40}
+		if r.URL.Path == "/api/v1" {
+			answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(coreResources)), -1
+		}
+		return answer, nil
+	})}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	_, err = c.Get(t.Context(), config)
+	require.ErrorIs(t, err, appspan.ErrExhausted)
+	require.Less(t, body.read, int64(128<<20))
+}
+
+func TestAServerThatRepeatsAPageIsNotAskedForEver(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/apis/metrics.k8s.io/v1beta1":
+			_, _ = io.WriteString(w, `{"resources":[{"name":"nodes","kind":"NodeMetrics"}]}`)
+		case "/apis/metrics.k8s.io/v1beta1/nodes":
+			asked.Add(1)
+			_, _ = io.WriteString(w, `{"metadata":{"continue":"again"},"items":[]}`)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	_, err := c.Usage(t.Context())
+	require.ErrorIs(t, err, appspan.ErrUnavailable)
+	require.False(t, errors.Is(err, context.DeadlineExceeded))
+	require.LessOrEqual(t, asked.Load(), int32(2))
+}
