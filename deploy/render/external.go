@@ -1,7 +1,9 @@
 package render
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -10,44 +12,80 @@ import (
 )
 
 // external renders what runs elsewhere: addresses become a Service with
-// endpoints of its own, a DNS name needs nothing but its aliases.
+// endpoints of its own; a DNS name needs nothing but its aliases, and a Service
+// where a route leads to it.
 func (b *builder) external(c *appmodel.Component) {
 	if c.External == nil {
 		return
 	}
-	families := map[discoveryv1.AddressType][]string{}
+	families := map[corev1.IPFamily][]string{}
 	name := ""
 	for _, h := range c.External.Hosts {
-		host, _, err := b.expand(c, h)
-		if err != nil {
-			b.failed(err)
-			continue
-		}
-		addr, err := netip.ParseAddr(host)
+		addr, err := netip.ParseAddr(h)
 		switch {
 		case err != nil:
-			name = host
-		case addr.Is4():
-			families[discoveryv1.AddressTypeIPv4] = append(families[discoveryv1.AddressTypeIPv4], host)
+			name = h
+		case addr.Unmap().Is4():
+			families[corev1.IPv4Protocol] = append(families[corev1.IPv4Protocol], addr.Unmap().String())
 		default:
-			families[discoveryv1.AddressTypeIPv6] = append(families[discoveryv1.AddressTypeIPv6], host)
+			families[corev1.IPv6Protocol] = append(families[corev1.IPv6Protocol], addr.String())
 		}
-	}
-	if name != "" {
-		for _, alias := range c.Aliases {
-			b.add(&corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(alias, c),
-				Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: name}}, Object{Component: c.ID, Phase: PhaseNetwork})
-		}
-		return
 	}
 	ports := b.servicePorts(c)
-	for _, service := range append([]string{b.serviceName(c)}, c.Aliases...) {
-		b.add(&corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(service, c), Spec: corev1.ServiceSpec{Ports: ports}},
-			Object{Component: c.ID, Phase: PhaseNetwork})
+	if name != "" {
+		b.externalNames(c, name, ports)
+		return
+	}
+	services := c.Aliases
+	if len(ports) > 0 {
+		services = append([]string{b.serviceName(c)}, c.Aliases...)
+	}
+	for _, service := range services {
+		s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(service, c), Spec: corev1.ServiceSpec{Ports: ports}}
+		setFamilies(&s.Spec, slices.Sorted(maps.Keys(families)))
+		b.add(s, Object{Component: c.ID, Phase: PhaseNetwork})
 		for family, addresses := range families {
-			b.endpoints(c, service, family, addresses, ports)
+			b.endpoints(c, service, discoveryv1.AddressType(family), addresses, ports)
 		}
 	}
+}
+
+// setFamilies has the Service use endpoints of these families. Of both a
+// cluster uses those that it has; only one must be the cluster's.
+func setFamilies(s *corev1.ServiceSpec, families []corev1.IPFamily) {
+	policy := corev1.IPFamilyPolicyPreferDualStack
+	if len(families) == 1 {
+		policy, s.IPFamilies = corev1.IPFamilyPolicySingleStack, families
+	}
+	s.IPFamilyPolicy = &policy
+}
+
+// externalNames are the names in the cluster for a DNS name elsewhere.
+func (b *builder) externalNames(c *appmodel.Component, name string, ports []corev1.ServicePort) {
+	services := c.Aliases
+	for i := range c.Ports {
+		if b.routed(c, &c.Ports[i]) {
+			services = append([]string{b.serviceName(c)}, c.Aliases...)
+			break
+		}
+	}
+	for _, service := range services {
+		b.add(&corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(service, c),
+			Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: name, Ports: ports}}, Object{Component: c.ID, Phase: PhaseNetwork})
+	}
+	for _, p := range c.Ports {
+		if p.Number() != p.Port && len(services) > 0 {
+			b.note(Warning, c, "ports["+p.Name+"].servicePort", "a name for %s cannot change the port; connect to %d", name, p.Port)
+		}
+	}
+}
+
+// externalName reports whether a component is a DNS name elsewhere.
+func externalName(c *appmodel.Component) bool {
+	if c.External == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.External.Hosts, func(h string) bool { _, err := netip.ParseAddr(h); return err != nil })
 }
 
 // endpoints are the addresses behind a Service without a selector.
@@ -62,7 +100,7 @@ func (b *builder) endpoints(c *appmodel.Component, service string, family discov
 	}
 	for _, p := range ports {
 		name, number, protocol := p.Name, p.TargetPort.IntVal, p.Protocol
-		slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{Name: &name, Port: &number, Protocol: &protocol})
+		slice.Ports = append(slice.Ports, discoveryv1.EndpointPort{Name: &name, Port: &number, Protocol: &protocol, AppProtocol: p.AppProtocol})
 	}
 	b.add(slice, Object{Component: c.ID, Phase: PhaseNetwork})
 }

@@ -3,11 +3,14 @@ package render
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/appspan-dev/appspan/appmodel"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // labelDomain is the label of a cluster under which routes without hosts get
@@ -19,97 +22,100 @@ const labelDomain = "appspan.dev/domain"
 func (b *builder) route(r *appmodel.Route) {
 	switch {
 	case r.HTTP != nil:
-		if g := b.gateway(r, "HTTP", "HTTPS"); g != nil && b.serves(gatewayVersion, "HTTPRoute") {
-			b.httpRoute(r, g)
+		hosts := b.routeHosts(r, r.HTTP.Hosts)
+		if len(hosts) == 0 {
+			b.routeNote(r, Information, "http.hosts", "names no host, and the cluster has no label %s to make one of; requests to any host name are led", labelDomain)
+		}
+		if a := b.attach(r, hosts); a != nil {
+			b.httpRoute(r, a, hosts)
 			return
 		}
-		b.ingress(r)
+		b.ingress(r, hosts)
 	case r.TLS != nil:
-		if g := b.gateway(r, "TLS"); g != nil && b.serves(gatewayAlpha, "TLSRoute") {
-			b.streamRoute(r, g, "TLSRoute", b.routeHosts(r, r.TLS.Hosts), r.TLS.Port, r.TLS.To)
-			return
-		}
-		b.exposed(r, corev1.ProtocolTCP, r.TLS.Port, r.TLS.To, "auto")
+		b.tlsRoute(r)
 	case r.TCP != nil:
-		b.stream(r, "TCP", r.TCP)
+		b.stream(r, "tcp", corev1.ProtocolTCP, r.TCP)
 	case r.UDP != nil:
-		b.stream(r, "UDP", r.UDP)
+		b.stream(r, "udp", corev1.ProtocolUDP, r.UDP)
 	}
 }
 
-// stream renders a TCP or UDP route.
-func (b *builder) stream(r *appmodel.Route, protocol string, s *appmodel.StreamRoute) {
-	if s.Expose == "auto" || s.Expose == "gateway" {
-		if g := b.gateway(r, protocol); g != nil && b.serves(gatewayAlpha, protocol+"Route") {
-			b.streamRoute(r, g, protocol+"Route", nil, s.Port, s.To)
-			return
-		}
-		if s.Expose == "gateway" {
-			b.routeNote(r, "expose", "the cluster has no gateway with a %s listener; a Service of type LoadBalancer takes its place", protocol)
-		}
+// routeName is what a route's objects are called.
+func (b *builder) routeName(r *appmodel.Route) string {
+	if r.ObjectName != "" {
+		return r.ObjectName
 	}
-	b.exposed(r, corev1.Protocol(protocol), s.Port, s.To, s.Expose)
-}
-
-// exposed renders a Service that is open to the outside. It leads to one
-// component: a Service knows no weights.
-func (b *builder) exposed(r *appmodel.Route, protocol corev1.Protocol, port int, to []appmodel.Backend, expose string) {
-	c, p := b.backend(r, to[0])
-	if c == nil {
-		return
-	}
-	if len(to) > 1 {
-		b.routeNote(r, "to", "without a gateway a port leads to one component: %s", c.ID)
-	}
-	meta := b.routeMeta(r)
-	if r.ObjectName == "" {
-		meta.Name += "-public" // a component of the same id has a Service too
-	}
-	meta.Labels[appmodel.LabelPart] = "public"
-	s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: meta, Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeLoadBalancer, Selector: b.selector(c.ID),
-		Ports: []corev1.ServicePort{{Name: "route", Port: int32(port), TargetPort: intstr.FromInt32(int32(p.Port)), Protocol: protocol}}}}
-	if expose == "nodePort" {
-		s.Spec.Type = corev1.ServiceTypeNodePort
-	}
-	b.add(s, Object{Route: r.ID, Phase: PhaseNetwork})
+	return b.name(r.ID)
 }
 
 // routeMeta is the metadata of a route's object.
-func (b *builder) routeMeta(r *appmodel.Route) metav1.ObjectMeta {
-	name := r.ObjectName
-	if name == "" {
-		name = b.name(r.ID)
-	}
-	m := b.meta(name, nil)
+func (b *builder) routeMeta(r *appmodel.Route, suffix string) metav1.ObjectMeta {
+	m := b.meta(b.routeName(r)+suffix, nil)
+	ours := map[string]string{appmodel.LabelInstallation: b.in.Installation, appmodel.LabelApplication: b.app.Metadata.Name, appmodel.LabelRoute: r.ID}
 	maps.Copy(m.Labels, r.Labels)
-	m.Labels[appmodel.LabelRoute] = r.ID
+	maps.Copy(m.Labels, ours)
 	m.Annotations = maps.Clone(r.Annotations)
 	return m
 }
 
-// routeNote warns of what the cluster cannot do for a route.
-func (b *builder) routeNote(r *appmodel.Route, path, format string, args ...any) {
-	b.out.Notes = append(b.out.Notes, Note{Severity: Warning, Route: r.ID, Path: "routes[" + r.ID + "]." + path, Message: fmt.Sprintf(format, args...)})
+// routeNote tells something about a route; the path begins below it.
+func (b *builder) routeNote(r *appmodel.Route, severity Severity, path, format string, args ...any) {
+	n := Note{Severity: severity, Route: r.ID, Path: "routes[" + r.ID + "]." + path, Message: fmt.Sprintf(format, args...)}
+	if !slices.Contains(b.out.Notes, n) {
+		b.out.Notes = append(b.out.Notes, n)
+	}
 }
 
-// backend is the component and port that a route leads to; nil if the
-// component is disabled.
-func (b *builder) backend(r *appmodel.Route, t appmodel.Backend) (*appmodel.Component, *appmodel.Port) {
-	c := b.comps[t.Component]
-	if c == nil {
-		b.routeNote(r, "to", "component %s is disabled; the route leads nowhere", t.Component)
-		return nil, nil
+// ruleAt is the path of an HTTP rule's field below its route.
+func ruleAt(rule *appmodel.HTTPRule, field string) string {
+	name := rule.Name
+	if strings.ContainsAny(name, `[]"`) {
+		name = strconv.Quote(name)
 	}
-	p := findPort(c, t.Port)
-	if p == nil && len(c.Ports) > 0 && t.Port == "" {
-		p = &c.Ports[0]
+	return "http.rules[" + name + "]." + field
+}
+
+// target is where requests are led: a port of a component's Service.
+type target struct {
+	component *appmodel.Component
+	port      *appmodel.Port
+	weight    *int
+}
+
+// share is the target's weight; the default is one.
+func (t target) share() int {
+	if t.weight == nil {
+		return 1
 	}
-	if p == nil {
-		b.fail("routes[%s]: component %q has no port %q; name one of its ports", r.ID, t.Component, t.Port)
-		return nil, nil
+	return *t.weight
+}
+
+// targets are the components that a route leads to, without disabled ones; at
+// is the path of the list below the route.
+func (b *builder) targets(r *appmodel.Route, at string, to []appmodel.Backend) []target {
+	var out []target
+	for _, t := range to {
+		c := b.comps[t.Component]
+		if c == nil {
+			b.routeNote(r, Warning, at+"["+t.Component+"]", "component %s is disabled; nothing is led there", t.Component)
+			continue
+		}
+		p := findPort(c, t.Port)
+		if p == nil && len(c.Ports) > 0 && t.Port == "" {
+			p = &c.Ports[0]
+		}
+		if p == nil {
+			b.fail("routes[%s].%s: component %q has no port %q; name one of its ports", r.ID, at, t.Component, t.Port)
+			continue
+		}
+		out = append(out, target{component: c, port: p, weight: t.Weight})
 	}
-	return c, p
+	return out
+}
+
+// heaviest is the target that gets the most, the first of several.
+func heaviest(targets []target) target {
+	return slices.MaxFunc(targets, func(x, y target) int { return x.share() - y.share() })
 }
 
 // routeHosts are a route's host names, expanded; without any, one under the
@@ -117,17 +123,35 @@ func (b *builder) backend(r *appmodel.Route, t appmodel.Backend) (*appmodel.Comp
 func (b *builder) routeHosts(r *appmodel.Route, names []string) []string {
 	var out []string
 	for _, h := range names {
-		host, _, err := b.expand(nil, h)
+		host, secret, err := b.expand(nil, h)
 		if err != nil {
 			b.failed(fmt.Errorf("routes[%s].hosts: %w", r.ID, err))
 			continue
 		}
-		out = append(out, host)
+		if secret { // everybody can look up a host name
+			b.fail("routes[%s].hosts: %s is secret; make a host name of what is not", r.ID, h)
+			continue
+		}
+		if len(validation.IsDNS1123Subdomain(strings.TrimPrefix(host, "*."))) > 0 {
+			b.fail("routes[%s].hosts: %s becomes %q, which is no host name; answer with one in lower case, without scheme, port and path", r.ID, h, host)
+			continue
+		}
+		if !slices.Contains(out, host) {
+			out = append(out, host)
+		}
 	}
 	if domain := b.in.Cluster.Labels[labelDomain]; len(names) == 0 && domain != "" {
 		out = append(out, b.name(r.ID)+"."+domain)
 	}
 	return out
+}
+
+// quietHosts are an HTTP route's hosts; what is wrong with them is told where
+// the route is rendered.
+func (b *builder) quietHosts(r *appmodel.Route) []string {
+	errs := b.errs
+	defer func() { b.errs = errs }()
+	return b.routeHosts(r, r.HTTP.Hosts)
 }
 
 // certificate is the Secret with a route's certificate, and the annotation
@@ -141,6 +165,8 @@ func (b *builder) certificate(r *appmodel.Route) (secret string, annotations map
 		if g := b.secret(t.Secret, "routes["+r.ID+"].http.tls.secret"); g != nil {
 			return b.secretName(g), nil
 		}
+		return "", nil
+	case t.Issuer == "":
 		return "", nil
 	}
 	return b.name(r.ID) + "-tls", map[string]string{"cert-manager.io/cluster-issuer": t.Issuer}

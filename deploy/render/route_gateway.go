@@ -1,7 +1,6 @@
 package render
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -10,10 +9,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-const (
-	gatewayVersion = "gateway.networking.k8s.io/v1"
-	gatewayAlpha   = "gateway.networking.k8s.io/v1alpha2"
-)
+// gatewayVersions are those of the Gateway API that routes are written in,
+// the best first.
+func gatewayVersions() []string {
+	const group = "gateway.networking.k8s.io/"
+	return []string{group + "v1", group + "v1beta1", group + "v1alpha3", group + "v1alpha2"}
+}
 
 // The routes of the Gateway API, as far as they are used here.
 type gatewayRoute struct {
@@ -37,7 +38,7 @@ type parentRef struct {
 type gatewayRule struct {
 	Matches     []gatewayMatch   `json:"matches,omitempty"`
 	Filters     []gatewayFilter  `json:"filters,omitempty"`
-	BackendRefs []backendRef     `json:"backendRefs"`
+	BackendRefs []backendRef     `json:"backendRefs,omitempty"`
 	Timeouts    *gatewayTimeouts `json:"timeouts,omitempty"`
 }
 
@@ -59,8 +60,9 @@ type headerMatch struct {
 }
 
 type gatewayFilter struct {
-	Type       string      `json:"type"`
-	URLRewrite *urlRewrite `json:"urlRewrite,omitempty"`
+	Type            string           `json:"type"`
+	URLRewrite      *urlRewrite      `json:"urlRewrite,omitempty"`
+	RequestRedirect *requestRedirect `json:"requestRedirect,omitempty"`
 }
 
 type urlRewrite struct {
@@ -74,6 +76,11 @@ type rewritePath struct {
 	ReplacePrefixMatch string `json:"replacePrefixMatch,omitempty"`
 }
 
+type requestRedirect struct {
+	Scheme     string `json:"scheme"`
+	StatusCode int    `json:"statusCode"`
+}
+
 type backendRef struct {
 	Name   string `json:"name"`
 	Port   int    `json:"port"`
@@ -85,131 +92,54 @@ type gatewayTimeouts struct {
 	BackendRequest string `json:"backendRequest,omitempty"`
 }
 
-// listener is where a route is attached.
-type listener struct {
-	gateway driver.Gateway
-	section string
+// gatewayKind is the version in which a kind of route is served, or empty.
+func (b *builder) gatewayKind(kind string) string {
+	for _, v := range gatewayVersions() {
+		if b.serves(v, kind) {
+			return v
+		}
+	}
+	return ""
 }
 
-// gateway finds where a route is attached: to the gateway that its class
-// names, "namespace/name", or to the first with a listener of a protocol.
-func (b *builder) gateway(r *appmodel.Route, protocols ...string) *listener {
+// gateway finds the gateway that a route's class names, "namespace/name", or
+// else the first, that has listeners which fit.
+func (b *builder) gateway(r *appmodel.Route, fits func(driver.Listener) bool) (*driver.Gateway, []driver.Listener) {
 	if slices.ContainsFunc(b.in.Info.IngressClasses, func(c driver.IngressClass) bool { return c.Name == r.Class }) {
-		return nil // it asks for an ingress class
+		return nil, nil // it asks for an ingress class
 	}
-	for _, g := range b.in.Info.Gateways {
+	for i := range b.in.Info.Gateways {
+		g := &b.in.Info.Gateways[i]
 		if strings.Contains(r.Class, "/") && r.Class != g.Namespace+"/"+g.Name {
 			continue
 		}
+		var listeners []driver.Listener
 		for _, l := range g.Listeners {
-			if slices.Contains(protocols, l.Protocol) {
-				section := ""
-				if l.Protocol != "HTTP" && l.Protocol != "HTTPS" {
-					section = l.Name
-				}
-				return &listener{gateway: g, section: section}
+			if fits(l) {
+				listeners = append(listeners, l)
 			}
 		}
-	}
-	return nil
-}
-
-func (l *listener) parents() []parentRef {
-	return []parentRef{{Namespace: l.gateway.Namespace, Name: l.gateway.Name, SectionName: l.section}}
-}
-
-// httpRoute renders an HTTP route for a gateway.
-func (b *builder) httpRoute(r *appmodel.Route, l *listener) {
-	route := &gatewayRoute{TypeMeta: tm(gatewayVersion, "HTTPRoute"), ObjectMeta: b.routeMeta(r)}
-	route.Spec.ParentRefs, route.Spec.Hostnames = l.parents(), b.routeHosts(r, r.HTTP.Hosts)
-	if r.HTTP.TLS != nil && !slices.ContainsFunc(l.gateway.Listeners, func(l driver.Listener) bool { return l.Protocol == "HTTPS" }) {
-		b.routeNote(r, "http.tls", "gateway %s/%s has no HTTPS listener; certificates are the gateway's", l.gateway.Namespace, l.gateway.Name)
-	}
-	for i := range r.HTTP.Rules {
-		rule := &r.HTTP.Rules[i]
-		refs := b.backendRefs(r, rule.To)
-		if len(refs) == 0 {
-			continue
-		}
-		route.Spec.Rules = append(route.Spec.Rules, gatewayRule{Matches: []gatewayMatch{match(rule)}, Filters: rewrite(rule), BackendRefs: refs, Timeouts: timeouts(rule)})
-		for name, used := range map[string]bool{"maxBodySize": rule.MaxBodySize != "", "sessionAffinity": rule.SessionAffinity != "none" && rule.SessionAffinity != ""} {
-			if used {
-				b.routeNote(r, "http.rules["+rule.Name+"]."+name, "an HTTPRoute cannot say it; it is left to the gateway's own policies")
-			}
+		if len(listeners) > 0 {
+			return g, listeners
 		}
 	}
-	if len(route.Spec.Rules) > 0 {
-		b.add(route, Object{Route: r.ID, Phase: PhaseNetwork})
-	}
+	return nil, nil
 }
 
-// match is what a rule matches; cookies are matched in their header.
-func match(rule *appmodel.HTTPRule) gatewayMatch {
-	kinds := map[string]string{"exact": "Exact", "regex": "RegularExpression"}
-	kind := kinds[rule.Match]
-	if kind == "" {
-		kind = "PathPrefix"
-	}
-	m := gatewayMatch{Path: &typedValue{Type: kind, Value: rule.Path}, Method: strings.ToUpper(rule.Method)}
-	for _, h := range rule.Headers {
-		m.Headers = append(m.Headers, headerMatch{Name: h.Name, Value: h.Value})
-	}
-	for _, c := range rule.Cookies {
-		m.Headers = append(m.Headers, headerMatch{Type: "RegularExpression", Name: "Cookie", Value: `(^|.*;\s*)` + regexp.QuoteMeta(c.Name+"="+c.Value) + `(;.*|$)`})
-	}
-	return m
-}
-
-func rewrite(rule *appmodel.HTTPRule) []gatewayFilter {
-	w := rule.Rewrite
-	if w == nil {
-		return nil
-	}
-	u := &urlRewrite{Hostname: w.Host}
-	switch {
-	case w.Path != "":
-		u.Path = &rewritePath{Type: "ReplaceFullPath", ReplaceFullPath: w.Path}
-	case w.Prefix != "":
-		u.Path = &rewritePath{Type: "ReplacePrefixMatch", ReplacePrefixMatch: w.Prefix}
-	}
-	return []gatewayFilter{{Type: "URLRewrite", URLRewrite: u}}
-}
-
-func timeouts(rule *appmodel.HTTPRule) *gatewayTimeouts {
-	if rule.Timeouts == nil || rule.Timeouts.Request == 0 && rule.Timeouts.Backend == 0 {
-		return nil
-	}
-	t := &gatewayTimeouts{}
-	if d := rule.Timeouts.Request; d > 0 {
-		t.Request = d.String()
-	}
-	if d := rule.Timeouts.Backend; d > 0 {
-		t.BackendRequest = d.String()
-	}
-	return t
-}
-
-// backendRefs are the Services that a rule leads to.
-func (b *builder) backendRefs(r *appmodel.Route, to []appmodel.Backend) []backendRef {
-	var out []backendRef
-	for _, t := range to {
-		if c, p := b.backend(r, t); c != nil {
-			out = append(out, backendRef{Name: b.serviceName(c), Port: p.Number(), Weight: t.Weight})
-		}
+// parents attach a route to listeners of a gateway.
+func parents(g *driver.Gateway, listeners []driver.Listener) []parentRef {
+	var out []parentRef
+	for _, l := range listeners {
+		out = append(out, parentRef{Namespace: g.Namespace, Name: g.Name, SectionName: l.Name})
 	}
 	return out
 }
 
-// streamRoute renders a TCP, UDP or TLS route for a gateway.
-func (b *builder) streamRoute(r *appmodel.Route, l *listener, kind string, hosts []string, port int, to []appmodel.Backend) {
-	refs := b.backendRefs(r, to)
-	if len(refs) == 0 {
-		return
+// backendRefs are the Services that targets are reached by.
+func (b *builder) backendRefs(targets []target) []backendRef {
+	var out []backendRef
+	for _, t := range targets {
+		out = append(out, backendRef{Name: b.serviceName(t.component), Port: t.port.Number(), Weight: t.weight})
 	}
-	if !slices.ContainsFunc(l.gateway.Listeners, func(x driver.Listener) bool { return x.Name == l.section && x.Port == port }) {
-		b.routeNote(r, "port", "the gateway's listener %s is on another port than %d", l.section, port)
-	}
-	route := &gatewayRoute{TypeMeta: tm(gatewayAlpha, kind), ObjectMeta: b.routeMeta(r)}
-	route.Spec = gatewayRouteSpec{ParentRefs: l.parents(), Hostnames: hosts, Rules: []gatewayRule{{BackendRefs: refs}}}
-	b.add(route, Object{Route: r.ID, Phase: PhaseNetwork})
+	return out
 }

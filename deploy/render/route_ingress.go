@@ -1,52 +1,94 @@
 package render
 
 import (
-	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/appspan-dev/appspan/appmodel"
 	netv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// nginxController is the one whose annotations are known here.
 const nginxController = "k8s.io/ingress-nginx"
 
-// ingress renders an HTTP route as an Ingress.
-func (b *builder) ingress(r *appmodel.Route) {
-	ing := &netv1.Ingress{TypeMeta: tm("networking.k8s.io/v1", "Ingress"), ObjectMeta: b.routeMeta(r)}
+// ingressRule is a rule as an Ingress has it: what it says in annotations
+// holds for a whole Ingress.
+type ingressRule struct {
+	rule        *appmodel.HTTPRule
+	path        netv1.HTTPIngressPath
+	annotations map[string]string
+	// canary says which requests go to another target, if any do.
+	canary map[string]string
+	other  target
+}
+
+// ingress renders an HTTP route as an Ingress; ingress-nginx gets one more for
+// each set of annotations that rules ask for, and for each canary.
+func (b *builder) ingress(r *appmodel.Route, hosts []string) {
 	class, controller := b.ingressClass(r)
+	rules := b.ingressRules(r, controller == nginxController)
+	if len(rules) == 0 {
+		return
+	}
+	type group struct {
+		annotations map[string]string
+		paths       []netv1.HTTPIngressPath
+		suffix      string
+	}
+	var groups []*group
+next:
+	for _, x := range rules {
+		for _, g := range groups {
+			if maps.Equal(g.annotations, x.annotations) {
+				g.paths = append(g.paths, x.path)
+				continue next
+			}
+		}
+		g := &group{annotations: x.annotations, paths: []netv1.HTTPIngressPath{x.path}}
+		if len(groups) > 0 {
+			g.suffix = ruleSuffix(x.rule)
+		}
+		groups = append(groups, g)
+	}
+	for i, g := range groups {
+		ing := b.newIngress(r, class, hosts, g.suffix, g.paths, g.annotations)
+		if i == 0 { // a certificate is the host's: one Ingress has it
+			if secret, annotations := b.certificate(r); secret != "" {
+				ing.Spec.TLS = []netv1.IngressTLS{{Hosts: hosts, SecretName: secret}}
+				b.annotate(r, &ing.ObjectMeta, annotations)
+			}
+		}
+		b.add(ing, Object{Route: r.ID, Phase: PhaseNetwork})
+	}
+	for i, x := range rules {
+		if x.canary == nil {
+			continue
+		}
+		suffix := "-canary"
+		if i > 0 {
+			suffix = ruleSuffix(x.rule) + suffix
+		}
+		path := x.path
+		path.Backend = b.ingressBackend(x.other)
+		b.add(b.newIngress(r, class, hosts, suffix, []netv1.HTTPIngressPath{path}, x.canary), Object{Route: r.ID, Phase: PhaseNetwork})
+	}
+}
+
+// ruleSuffix tells the objects of a rule from those of the route's others.
+func ruleSuffix(rule *appmodel.HTTPRule) string {
+	sum := sha256.Sum256([]byte(rule.Name))
+	return "-" + hex.EncodeToString(sum[:4])
+}
+
+// newIngress is an Ingress with the same paths for each host.
+func (b *builder) newIngress(r *appmodel.Route, class string, hosts []string, suffix string, paths []netv1.HTTPIngressPath, annotations map[string]string) *netv1.Ingress {
+	ing := &netv1.Ingress{TypeMeta: tm("networking.k8s.io/v1", "Ingress"), ObjectMeta: b.routeMeta(r, suffix)}
+	b.annotate(r, &ing.ObjectMeta, annotations)
 	if class != "" {
 		ing.Spec.IngressClassName = &class
-	}
-	hosts := b.routeHosts(r, r.HTTP.Hosts)
-	if secret, annotations := b.certificate(r); secret != "" {
-		ing.Spec.TLS = []netv1.IngressTLS{{Hosts: hosts, SecretName: secret}}
-		for k, v := range annotations {
-			ing.Annotations = put(ing.Annotations, k, v)
-		}
-	}
-	var paths []netv1.HTTPIngressPath
-	for i := range r.HTTP.Rules {
-		rule := &r.HTTP.Rules[i]
-		if path, ok := b.ingressPath(r, rule, controller); ok {
-			paths = append(paths, path)
-		}
-		extra := b.ruleAnnotations(r, rule, controller)
-		if len(extra) > 0 && len(r.HTTP.Rules) > 1 {
-			b.routeNote(r, "http.rules["+rule.Name+"]", "an Ingress has one set of annotations: what this rule asks for beside host and path holds for all rules; make it a route of its own")
-		}
-		for k, v := range extra {
-			if old, set := ing.Annotations[k]; set && old != v {
-				b.routeNote(r, "http.rules["+rule.Name+"]", "an Ingress has one %s for all rules: %s", k, old)
-				continue
-			}
-			ing.Annotations = put(ing.Annotations, k, v)
-		}
-	}
-	if len(paths) == 0 {
-		return
 	}
 	if len(hosts) == 0 {
 		hosts = []string{""}
@@ -54,43 +96,82 @@ func (b *builder) ingress(r *appmodel.Route) {
 	for _, h := range hosts {
 		ing.Spec.Rules = append(ing.Spec.Rules, netv1.IngressRule{Host: h, IngressRuleValue: netv1.IngressRuleValue{HTTP: &netv1.HTTPIngressRuleValue{Paths: paths}}})
 	}
-	b.add(ing, Object{Route: r.ID, Phase: PhaseNetwork})
+	return ing
+}
+
+// annotate adds annotations beside those of the author, which win.
+func (b *builder) annotate(r *appmodel.Route, meta *metav1.ObjectMeta, annotations map[string]string) {
+	for k, v := range annotations {
+		if own, set := meta.Annotations[k]; set && own != v {
+			b.routeNote(r, Warning, "annotations["+k+"]", "says %q where the route's other fields ask for %q; the annotation holds", own, v)
+			continue
+		}
+		meta.Annotations = put(meta.Annotations, k, v)
+	}
 }
 
 // ingressClass is the class that the route asks for and its controller; empty
 // leaves it to the cluster's default.
 func (b *builder) ingressClass(r *appmodel.Route) (class, controller string) {
+	asked := r.Class
+	if strings.Contains(asked, "/") {
+		b.routeNote(r, Warning, "class", "the cluster has no gateway %q with a listener for the route; an Ingress of the default class takes its place", asked)
+		asked = ""
+	}
 	for _, c := range b.in.Info.IngressClasses {
-		if c.Name == r.Class || r.Class == "" && c.Default {
-			return r.Class, c.Controller
+		if c.Name == asked || asked == "" && c.Default {
+			return asked, c.Controller
 		}
 	}
-	if strings.Contains(r.Class, "/") {
-		b.routeNote(r, "class", "the cluster has no gateway %q; an Ingress of the default class takes its place", r.Class)
-		return "", ""
-	}
-	if r.Class != "" {
-		b.routeNote(r, "class", "the cluster has no ingress class %q", r.Class)
+	if asked != "" {
+		b.routeNote(r, Warning, "class", "the cluster has no ingress class %q; nothing serves the route until it has", asked)
 	} else {
-		b.routeNote(r, "http", "the cluster has no default ingress class; nothing serves the route until it has")
+		b.routeNote(r, Warning, "http", "the cluster has no default ingress class; nothing serves the route until it has")
 	}
-	return r.Class, ""
+	return asked, ""
 }
 
-// ingressPath is one rule of the route; of several backends the heaviest.
-func (b *builder) ingressPath(r *appmodel.Route, rule *appmodel.HTTPRule, controller string) (netv1.HTTPIngressPath, bool) {
-	to := rule.To[0]
-	for _, t := range rule.To[1:] {
-		if weight(t) > weight(to) {
-			to = t
+// ingressRules are the rules that an Ingress can have. One that matches by
+// more than host and path is left out, as without that it would let in too
+// much; unless it is a canary of another rule.
+func (b *builder) ingressRules(r *appmodel.Route, nginx bool) []*ingressRule {
+	var rules []*ingressRule
+	var later []*appmodel.HTTPRule
+	for i := range r.HTTP.Rules {
+		rule := &r.HTTP.Rules[i]
+		if rule.Method != "" || len(rule.Headers) > 0 || len(rule.Cookies) > 0 {
+			later = append(later, rule)
+			continue
+		}
+		if x := b.ingressRule(r, rule, nginx); x != nil {
+			rules = append(rules, x)
 		}
 	}
-	if len(rule.To) > 1 {
-		b.routeNote(r, "http.rules["+rule.Name+"].to", "an Ingress knows no weights; all requests go to %s", to.Component)
+	if nginx {
+		b.nginxExpressions(r, rules)
 	}
-	c, p := b.backend(r, to)
-	if c == nil {
-		return netv1.HTTPIngressPath{}, false
+	for _, rule := range later {
+		if nginx && b.headerCanary(r, rule, rules) {
+			continue
+		}
+		for _, by := range []struct {
+			field string
+			used  bool
+		}{{"method", rule.Method != ""}, {"headers", len(rule.Headers) > 0}, {"cookies", len(rule.Cookies) > 0}} {
+			if by.used {
+				b.routeNote(r, Warning, ruleAt(rule, by.field), "the cluster's Ingress cannot match by it; the rule is left out, so that it does not match more than it says")
+			}
+		}
+	}
+	return rules
+}
+
+// ingressRule is one rule that matches by host and path; nil if it leads
+// nowhere.
+func (b *builder) ingressRule(r *appmodel.Route, rule *appmodel.HTTPRule, nginx bool) *ingressRule {
+	to := b.targets(r, ruleAt(rule, "to"), rule.To)
+	if len(to) == 0 {
+		return nil
 	}
 	kind := netv1.PathTypePrefix
 	switch rule.Match {
@@ -99,63 +180,58 @@ func (b *builder) ingressPath(r *appmodel.Route, rule *appmodel.HTTPRule, contro
 	case "regex":
 		kind = netv1.PathTypeImplementationSpecific
 	}
-	return netv1.HTTPIngressPath{Path: rule.Path, PathType: &kind, Backend: netv1.IngressBackend{
-		Service: &netv1.IngressServiceBackend{Name: b.serviceName(c), Port: netv1.ServiceBackendPort{Number: int32(p.Number())}}}}, true
+	x := &ingressRule{rule: rule, path: netv1.HTTPIngressPath{Path: rule.Path, PathType: &kind}}
+	if nginx {
+		b.nginxRule(r, x)
+	} else {
+		b.ingressLacks(r, rule)
+	}
+	main := heaviest(to)
+	switch {
+	case nginx && len(to) == 2: // the first stays what it is while the weights shift
+		main, x.other = to[0], to[1]
+		x.canary = nginxCanary(x, to[0].share(), to[1].share())
+	case nginx && len(to) > 2:
+		b.routeNote(r, Warning, ruleAt(rule, "to"), "ingress-nginx shares requests between two components, not %d; all go to %s", len(to), main.component.ID)
+	case len(to) > 1:
+		b.routeNote(r, Warning, ruleAt(rule, "to"), "the cluster's Ingress is not known to share requests by weight; all go to %s", main.component.ID)
+	}
+	x.path.Backend = b.ingressBackend(main)
+	return x
 }
 
-func weight(t appmodel.Backend) int {
-	if t.Weight == nil {
-		return 1
-	}
-	return *t.Weight
+func (b *builder) ingressBackend(t target) netv1.IngressBackend {
+	return netv1.IngressBackend{Service: &netv1.IngressServiceBackend{Name: b.serviceName(t.component), Port: netv1.ServiceBackendPort{Number: int32(t.port.Number())}}}
 }
 
-// ruleAnnotations say to a controller that is known what an Ingress cannot; to
-// another one they would say nothing, so that is a note.
-func (b *builder) ruleAnnotations(r *appmodel.Route, rule *appmodel.HTTPRule, controller string) map[string]string {
-	const prefix = "nginx.ingress.kubernetes.io/"
-	out := map[string]string{}
-	path := "http.rules[" + rule.Name + "]."
-	for name, used := range map[string]bool{"method": rule.Method != "", "headers": len(rule.Headers) > 0, "cookies": len(rule.Cookies) > 0} {
-		if used {
-			b.routeNote(r, path+name, "an Ingress cannot match by it; the rule matches without")
+// ingressLacks tells what an Ingress cannot say without its controller's
+// annotations.
+func (b *builder) ingressLacks(r *appmodel.Route, rule *appmodel.HTTPRule) {
+	t := rule.Timeouts
+	if t == nil {
+		t = &appmodel.RouteTimeouts{}
+	}
+	w := rule.Rewrite
+	if w == nil {
+		w = &appmodel.Rewrite{}
+	}
+	for _, x := range []struct {
+		field string
+		used  bool
+	}{
+		{"match", rule.Match == "regex"},
+		{"maxBodySize", rule.MaxBodySize != ""},
+		{"timeouts.connect", t.Connect > 0},
+		{"timeouts.request", t.Request > 0},
+		{"timeouts.backend", t.Backend > 0},
+		{"rewrite.prefix", w.Prefix != "" && w.Prefix != rule.Path},
+		{"rewrite.path", w.Path != ""},
+		{"rewrite.host", w.Host != ""},
+		{"sessionAffinity", rule.SessionAffinity == "cookie" || rule.SessionAffinity == "clientIP"},
+		{"webSocket", rule.WebSocket},
+	} {
+		if x.used {
+			b.routeNote(r, Warning, ruleAt(rule, x.field), "an Ingress cannot say it, and how the cluster's ingress controller is told is not known; it is left to the controller, or to annotations of the route")
 		}
 	}
-	if rule.Match == "regex" {
-		out[prefix+"use-regex"] = "true"
-	}
-	if rule.MaxBodySize != "" {
-		if q, err := rule.MaxBodySize.Parse(); err == nil {
-			out[prefix+"proxy-body-size"] = strconv.FormatInt(q.Value(), 10)
-		}
-	}
-	if t := rule.Timeouts; t != nil {
-		for name, d := range map[string]appmodel.Duration{"proxy-connect-timeout": t.Connect, "proxy-read-timeout": cmp.Or(t.Backend, t.Request)} {
-			if d > 0 {
-				out[prefix+name] = strconv.Itoa(max(1, int(time.Duration(d).Seconds())))
-			}
-		}
-	}
-	if w := rule.Rewrite; w != nil {
-		switch {
-		case w.Path != "":
-			out[prefix+"rewrite-target"] = w.Path
-		case w.Prefix != "" && w.Prefix != rule.Path:
-			b.routeNote(r, path+"rewrite", "an Ingress cannot replace a prefix; the component sees the whole path")
-		}
-		if w.Host != "" {
-			out[prefix+"upstream-vhost"] = w.Host
-		}
-	}
-	if rule.SessionAffinity == "cookie" {
-		out[prefix+"affinity"] = "cookie"
-	}
-	if rule.SessionAffinity == "clientIP" {
-		out[prefix+"upstream-hash-by"] = "$remote_addr"
-	}
-	if len(out) > 0 && controller != nginxController {
-		b.routeNote(r, path[:len(path)-1], "what the rule asks for beside host and path is not known to work with the cluster's ingress controller; it is left out")
-		return nil
-	}
-	return maps.Clone(out)
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,12 +52,34 @@ func (b *builder) servicePorts(c *appmodel.Component) []corev1.ServicePort {
 		if s.Name == "" {
 			s.Name = strings.ToLower(string(p.Protocol)) + "-" + strconv.Itoa(p.Number())
 		}
-		if p.AppProtocol != "" {
-			s.AppProtocol = &p.AppProtocol
+		if protocol := b.appProtocol(c, p); protocol != "" {
+			s.AppProtocol = &protocol
 		}
 		ports = append(ports, s)
 	}
 	return ports
+}
+
+// appProtocol is what is spoken on a port. Gateways learn from it that
+// WebSockets are meant (GEP-1911); Ingress controllers learn it otherwise.
+func (b *builder) appProtocol(c *appmodel.Component, p *appmodel.Port) string {
+	messages := map[string]string{"": "kubernetes.io/ws", "http": "kubernetes.io/ws", "https": "kubernetes.io/wss"}[p.AppProtocol]
+	if messages == "" {
+		return p.AppProtocol
+	}
+	for i := range b.app.Routes {
+		r := &b.app.Routes[i]
+		if !r.IsEnabled() || r.HTTP == nil {
+			continue
+		}
+		meant := slices.ContainsFunc(r.HTTP.Rules, func(rule appmodel.HTTPRule) bool {
+			return rule.WebSocket && slices.ContainsFunc(rule.To, func(t appmodel.Backend) bool { return t.Component == c.ID && findPort(c, t.Port) == p })
+		})
+		if meant && b.attach(r, b.quietHosts(r)) != nil {
+			return messages
+		}
+	}
+	return p.AppProtocol
 }
 
 // hasEndpoints reports whether a component's Service leads somewhere once the

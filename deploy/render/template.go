@@ -190,7 +190,10 @@ func (b *builder) routeHost(id string) (value, error) {
 			hosts = r.TLS.Hosts
 		}
 		if len(hosts) == 0 {
-			return nil, fmt.Errorf("%w: routes[%s] names no host; add one to its hosts", appspan.ErrInvalid, id)
+			if domain := b.in.Cluster.Labels[labelDomain]; domain != "" && (r.HTTP != nil || r.TLS != nil) {
+				return plain(b.name(id) + "." + domain), nil
+			}
+			return nil, fmt.Errorf("%w: routes[%s] names no host; add one to its hosts, or give the cluster a label %s", appspan.ErrInvalid, id, labelDomain)
 		}
 		return b.resolve(nil, hosts[0])
 	}
@@ -229,7 +232,7 @@ func (b *builder) provided(c *appmodel.Component, n appmodel.Need, key string) (
 	if n.Optional {
 		return nil, &unboundError{c.ID, n.Name}
 	}
-	next := "bind it where the application is installed, or make it optional"
+	next := "bind it where the application is installed (PlanOptions.Bindings), or make it optional"
 	if n.Open == nil && n.Application == "" {
 		next = fmt.Sprintf("enable component %q, or make the need optional", n.Component)
 	}
