@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -18,6 +19,9 @@ type Options struct {
 	Timeout time.Duration
 	// UID is the cluster's known UID. Empty: the first one that Info sees.
 	UID string
+	// Labels are what the program that connects the cluster says of it, for
+	// ${cluster.labels.…}.
+	Labels map[string]string
 	// InfoTTL is how old the answer of Info may be; default 5 min.
 	InfoTTL time.Duration
 	// PollInterval is the time between the lists of a Watch whose driver
@@ -45,6 +49,7 @@ func New(name string, d driver.Cluster, opts *Options) *Cluster {
 	if o.Attempts < 1 {
 		o.Attempts = 4
 	}
+	o.Labels = maps.Clone(o.Labels)
 	positive := func(d *time.Duration, otherwise time.Duration) {
 		if *d <= 0 {
 			*d = otherwise
@@ -63,6 +68,9 @@ func As[T any](c *Cluster) (T, bool) { return driver.As[T](c.driver) }
 
 // Name is the cluster's name.
 func (c *Cluster) Name() string { return c.name }
+
+// Labels returns a copy of the cluster's labels.
+func (c *Cluster) Labels() map[string]string { return maps.Clone(c.opts.Labels) }
 
 // Driver is the driver that the cluster works through.
 func (c *Cluster) Driver() driver.Cluster { return c.driver }

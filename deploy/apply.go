@@ -326,7 +326,7 @@ func (a *applier) reread(ctx context.Context) error {
 		a.fresh = a.part
 		return nil
 	}
-	fresh := ClusterPlan{Cluster: a.part.Cluster, prior: a.part.work}
+	fresh := ClusterPlan{Cluster: a.part.Cluster, prior: a.part.work, applying: true, release: a.part.madeFor()}
 	limited, cancel := a.deployer.limit(ctx)
 	defer cancel()
 	if err := a.deployer.planCluster(limited, a.cluster, a.plan, &fresh); err != nil {

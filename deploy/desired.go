@@ -32,6 +32,7 @@ type resolvedApplication struct {
 	app    *appmodel.Application
 	params map[string]appmodel.JSON
 	images map[string]string
+	bound  []boundNeed
 }
 
 // secretsFor are the values of the application's generated secrets on a
@@ -53,8 +54,9 @@ func (d *Deployer) secretsFor(l *live, app *appmodel.Application) secretValues {
 	return values
 }
 
-// renderFor renders an application for a cluster whose state was read.
-func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues) (*render.Output, error) {
+// renderFor renders a release of an application for a cluster whose state was
+// read.
+func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues, release string) (*render.Output, error) {
 	generated := make(map[string]map[string]appmodel.Sensitive, len(values))
 	for group, items := range values {
 		generated[group] = make(map[string]appmodel.Sensitive, len(items))
@@ -63,9 +65,9 @@ func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues
 		}
 	}
 	return render.Render(render.Input{
-		Application: r.app, Info: l.info, Cluster: render.ClusterRef{Name: l.cluster.Name()},
+		Application: r.app, Info: l.info, Cluster: render.ClusterRef{Name: l.cluster.Name(), Labels: l.cluster.Labels()},
 		Namespace: l.scope.namespace, Installation: l.scope.installation,
-		Params: r.params, Generated: generated, Images: r.images,
+		Params: r.params, Generated: generated, Images: r.images, Bindings: endpoints(r.bound), Release: release,
 		HashKey: []byte(d.opts.Keys.Digest("deploy render", l.scope.seal("content"))),
 	})
 }

@@ -61,6 +61,7 @@ type resolvedIntent struct {
 	Application json.RawMessage          `json:"application"`
 	Params      map[string]appmodel.JSON `json:"params,omitempty"`
 	Images      map[string]string        `json:"images,omitempty"`
+	Bound       []boundNeed              `json:"bound,omitempty"`
 }
 
 // encodeApplication writes an application with its secrets.

@@ -80,6 +80,10 @@ type ClusterPlan struct {
 	prior *work // of the same part, planned before: what need not be rendered again
 	// current: it was planned a moment ago by the call that applies it.
 	current bool
+	// applying: it is planned again to be applied, for the release that the
+	// plan was made for.
+	applying bool
+	release  string
 	err     error
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/deploy/render"
 )
 
 // PlanOptions shape a plan.
@@ -27,6 +28,10 @@ type PlanOptions struct {
 	Overrides []*appmodel.Override
 	// Images maps image references to those that are used in their place.
 	Images map[string]string
+	// Bindings say where the needs lead whose other end is not a component of
+	// the application. They are sealed into the plan and its releases, so that
+	// a rollback has those of its release.
+	Bindings map[render.NeedRef]render.Endpoint
 	// Adopt takes over objects that have the names of ours and belong to
 	// nobody else of our kind. Without it they are refusals.
 	Adopt bool
@@ -93,6 +98,10 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 	if err := appmodel.Validate(resolved).Err(); err != nil {
 		return nil, nil, fmt.Errorf("plan of %s, with answers and overrides: %w", name, err)
 	}
+	bound, err := bind(resolved, o.Bindings)
+	if err != nil {
+		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+	}
 	resolvedRaw, err := encodeApplication(resolved)
 	if err != nil {
 		return nil, nil, err
@@ -103,9 +112,9 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 	}
 	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindDeploy,
 		Application: raw, Overrides: overrides, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
-		Resolved: map[string]resolvedIntent{"": {Application: resolvedRaw, Params: params, Images: o.Images}}}
+		Resolved: map[string]resolvedIntent{"": {Application: resolvedRaw, Params: params, Images: o.Images, Bound: bound}}}
 	p := &Plan{Kind: KindDeploy, Application: name, Installation: d.opts.Installation, Target: to, intent: in}
-	in.resolved = &resolvedApplication{app: resolved, params: params, images: o.Images}
+	in.resolved = &resolvedApplication{app: resolved, params: params, images: o.Images, bound: bound}
 	return p, newDispatcher(o.OnEvent), nil
 }
 
@@ -122,7 +131,7 @@ func (in *intent) application(clusterName string) (resolvedApplication, error) {
 		return resolvedApplication{}, fmt.Errorf("%w: the plan has no application for cluster %q", appspan.ErrCorrupt, clusterName)
 	}
 	app, err := decodeApplication(resolved.Application)
-	return resolvedApplication{app: app, params: resolved.Params, images: resolved.Images}, err
+	return resolvedApplication{app: app, params: resolved.Params, images: resolved.Images, bound: resolved.Bound}, err
 }
 
 // planAll plans every cluster in parallel.
@@ -189,6 +198,8 @@ type work struct {
 	values  secretValues
 	// byRef finds the desired object of a change.
 	byRef map[driver.Ref]*desired
+	// release is what jobs that run at each release are made for.
+	release string
 	// services must have endpoints when the application is ready.
 	services []string
 }
@@ -202,6 +213,10 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 	w := &work{live: l, byRef: map[driver.Ref]*desired{}, values: secretValues{}}
 	out.work, out.UID, out.Abilities = w, l.info.UID, abilities(l.info)
 	if p.Kind != KindRemove {
+		w.release = out.release
+		if w.release == "" {
+			w.release = l.state.record.release()
+		}
 		if err := d.prepare(l, p, w, out); err != nil {
 			return err
 		}
@@ -220,6 +235,9 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 		d.planRemoval(p, l, out)
 	} else {
 		d.planChanges(p, l, w, out)
+		if err := d.nextRelease(p, l, w, out); err != nil {
+			return err
+		}
 	}
 	if r := l.state.record; r != nil {
 		out.Revision, out.From = r.Revision, r.Revision
@@ -242,16 +260,17 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	}
 	values := d.secretsFor(l, app.app)
 	w.app, w.values = app, values
-	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities && sameValue(before.values, values) {
+	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities &&
+		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) {
 		w.objects, w.byRef, w.services = before.objects, before.byRef, before.services
 		return nil
 	}
-	rendered, err := d.renderFor(l, app, values)
+	rendered, err := d.renderFor(l, app, values, w.release)
 	if err != nil {
 		return err
 	}
 	w.services, out.Notes = rendered.Services, rendered.Notes
-	w.objects = make([]*desired, len(rendered.Objects))
+	w.objects, w.byRef = make([]*desired, len(rendered.Objects)), map[driver.Ref]*desired{}
 	for i, o := range rendered.Objects {
 		if w.objects[i], err = d.stamp(l.scope, o, p.intent.Yield); err != nil {
 			return err

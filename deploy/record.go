@@ -85,6 +85,9 @@ type item struct {
 type record struct {
 	envelope
 	Revision int `json:"revision"`
+	// Release is the one that its jobs were last made for: it stays while
+	// nothing changes.
+	Release string `json:"release,omitempty"`
 	// Kinds are the kinds of which objects of ours may exist.
 	Kinds []kindRef `json:"kinds"`
 	// Inventory is every object of ours, by "apiVersion|kind|name".

@@ -30,6 +30,7 @@ type releaseBody struct {
 	Resolved json.RawMessage          `json:"resolved"`
 	Params   map[string]appmodel.JSON `json:"params,omitempty"`
 	Images   map[string]string        `json:"images,omitempty"`
+	Bound    []boundNeed              `json:"bound,omitempty"`
 	Intent   *intent                  `json:"intent"`
 }
 

@@ -70,7 +70,7 @@ func (d *Deployer) rollbackOne(ctx context.Context, application string, to Targe
 	if err != nil {
 		return err
 	}
-	in.Resolved[name] = resolvedIntent{Application: body.Resolved, Params: body.Params, Images: body.Images}
+	in.Resolved[name] = resolvedIntent{Application: body.Resolved, Params: body.Params, Images: body.Images, Bound: body.Bound}
 	in.FromRevision[name] = revision
 	if body.Intent != nil {
 		in.Application, in.Overrides = body.Intent.Application, body.Intent.Overrides

@@ -56,7 +56,7 @@ func (a *applier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Intent: a.plan.intent}
+	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Bound: w.app.bound, Intent: a.plan.intent}
 	objects, err := a.deployer.releaseObjects(w.live.scope, a.record.Revision, body)
 	if err != nil {
 		return err
@@ -99,6 +99,7 @@ func nextRecord(w *work, p *Plan, subject appspan.Subject) *record {
 		last.State, last.Message = ReleaseInterrupted, "its process ended before it did; a later apply took it up"
 	}
 	r.Revision++
+	r.Release = w.release
 	for _, k := range kindsOf(w.objects) {
 		if !slices.Contains(r.Kinds, k) {
 			r.Kinds = append(r.Kinds, k)
