@@ -113,9 +113,15 @@ func (b *builder) targets(r *appmodel.Route, at string, to []appmodel.Backend) [
 	return out
 }
 
-// heaviest is the target that gets the most, the first of several.
-func heaviest(targets []target) target {
-	return slices.MaxFunc(targets, func(x, y target) int { return x.share() - y.share() })
+// heaviest is the target that gets the most, the first of several; instead
+// tells what it would get of what there is to share.
+func heaviest(targets []target) (most target, instead string) {
+	total := 0
+	for _, t := range targets {
+		total += t.share()
+	}
+	most = slices.MaxFunc(targets, func(x, y target) int { return x.share() - y.share() })
+	return most, fmt.Sprintf("all go to %s instead of %d in %d", most.component.ID, most.share(), total)
 }
 
 // routeHosts are a route's host names, expanded; without any, one under the

@@ -126,6 +126,14 @@ func (b *builder) gateway(r *appmodel.Route, fits func(driver.Listener) bool) (*
 	return nil, nil
 }
 
+// gatewayClass tells that a gateway serves a route that asks for an ingress
+// class which the cluster does not have.
+func (b *builder) gatewayClass(r *appmodel.Route, namespace, name string) {
+	if r.Class != "" && !strings.Contains(r.Class, "/") {
+		b.routeNote(r, Warning, "class", "the cluster has no ingress class %q; gateway %s/%s takes its place", r.Class, namespace, name)
+	}
+}
+
 // parents attach a route to listeners of a gateway.
 func parents(g *driver.Gateway, listeners []driver.Listener) []parentRef {
 	var out []parentRef

@@ -49,9 +49,7 @@ func (b *builder) attach(r *appmodel.Route, hosts []string) *attachment {
 // httpRoute renders an HTTP route for a gateway. What asks for TLS is served
 // by listeners with TLS, and those without send there.
 func (b *builder) httpRoute(r *appmodel.Route, a *attachment, hosts []string) {
-	if r.Class != "" && !strings.Contains(r.Class, "/") {
-		b.routeNote(r, Warning, "class", "the cluster has no ingress class %q; gateway %s/%s takes its place", r.Class, a.gateway.Namespace, a.gateway.Name)
-	}
+	b.gatewayClass(r, a.gateway.Namespace, a.gateway.Name)
 	if len(hosts) > maxRouteHosts {
 		b.fail("routes[%s].http.hosts: %d are too many for an HTTPRoute, which has %d; make it two routes", r.ID, len(hosts), maxRouteHosts)
 	}
@@ -121,6 +119,9 @@ func (b *builder) gatewayRule(r *appmodel.Route, rule *appmodel.HTTPRule) (gatew
 		return gatewayRule{}, false
 	}
 	for _, t := range to {
+		if p := t.port.AppProtocol; rule.WebSocket && webSocketProtocol(p) == "" {
+			b.routeNote(r, Information, ruleAt(rule, "webSocket"), "port %d of %s says that it speaks %s, so the gateway is not told that WebSockets are meant", t.port.Port, t.component.ID, p)
+		}
 		if externalName(t.component) {
 			b.routeNote(r, Warning, ruleAt(rule, "to"), "component %s is a DNS name elsewhere; many gateways lead nowhere but to addresses", t.component.ID)
 		}

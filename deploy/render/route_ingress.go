@@ -186,15 +186,15 @@ func (b *builder) ingressRule(r *appmodel.Route, rule *appmodel.HTTPRule, nginx 
 	} else {
 		b.ingressLacks(r, rule)
 	}
-	main := heaviest(to)
+	main, instead := heaviest(to)
 	switch {
 	case nginx && len(to) == 2: // the first stays what it is while the weights shift
 		main, x.other = to[0], to[1]
 		x.canary = nginxCanary(x, to[0].share(), to[1].share())
 	case nginx && len(to) > 2:
-		b.routeNote(r, Warning, ruleAt(rule, "to"), "ingress-nginx shares requests between two components, not %d; all go to %s", len(to), main.component.ID)
+		b.routeNote(r, Warning, ruleAt(rule, "to"), "ingress-nginx shares requests between two components, not %d; %s", len(to), instead)
 	case len(to) > 1:
-		b.routeNote(r, Warning, ruleAt(rule, "to"), "the cluster's Ingress is not known to share requests by weight; all go to %s", main.component.ID)
+		b.routeNote(r, Warning, ruleAt(rule, "to"), "the cluster's Ingress is not known to share requests by weight; %s", instead)
 	}
 	x.path.Backend = b.ingressBackend(main)
 	return x

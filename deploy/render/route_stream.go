@@ -2,6 +2,7 @@ package render
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster/driver"
@@ -55,7 +56,7 @@ func (b *builder) tlsRoute(r *appmodel.Route) {
 		return
 	}
 	if len(hosts) > 0 {
-		b.routeNote(r, Warning, "tls.hosts", "the cluster has no gateway that passes TLS through; a port of its own takes any host, point the names at its address")
+		b.routeNote(r, Warning, "tls.hosts", "the cluster has no gateway that passes TLS through; a port of its own takes any host; point %s at its address", strings.Join(hosts, ", "))
 	}
 	b.exposed(r, "tls", corev1.ProtocolTCP, t.Port, t.To, "auto")
 }
@@ -65,6 +66,7 @@ func (b *builder) gatewayStream(r *appmodel.Route, version, kind string, parents
 	if len(to) == 0 {
 		return
 	}
+	b.gatewayClass(r, parents[0].Namespace, parents[0].Name)
 	route := &gatewayRoute{TypeMeta: tm(version, kind), ObjectMeta: b.routeMeta(r, "")}
 	route.Spec = gatewayRouteSpec{ParentRefs: parents, Hostnames: hosts, Rules: []gatewayRule{{BackendRefs: b.backendRefs(to)}}}
 	b.add(route, Object{Route: r.ID, Phase: PhaseNetwork})
@@ -77,9 +79,9 @@ func (b *builder) exposed(r *appmodel.Route, at string, protocol corev1.Protocol
 	if len(targets) == 0 {
 		return
 	}
-	t := heaviest(targets)
+	t, instead := heaviest(targets)
 	if len(targets) > 1 {
-		b.routeNote(r, Warning, at+".to", "without a gateway a port leads to one component: %s", t.component.ID)
+		b.routeNote(r, Warning, at+".to", "without a gateway a port leads to one component: %s", instead)
 	}
 	if t.component.Kind == appmodel.KindExternal {
 		b.routeNote(r, Warning, at+".to", "component %s runs elsewhere; without a gateway no port leads there", t.component.ID)

@@ -63,7 +63,7 @@ func (b *builder) servicePorts(c *appmodel.Component) []corev1.ServicePort {
 // appProtocol is what is spoken on a port. Gateways learn from it that
 // WebSockets are meant (GEP-1911); Ingress controllers learn it otherwise.
 func (b *builder) appProtocol(c *appmodel.Component, p *appmodel.Port) string {
-	messages := map[string]string{"": "kubernetes.io/ws", "http": "kubernetes.io/ws", "https": "kubernetes.io/wss"}[p.AppProtocol]
+	messages := webSocketProtocol(p.AppProtocol)
 	if messages == "" {
 		return p.AppProtocol
 	}
@@ -80,6 +80,18 @@ func (b *builder) appProtocol(c *appmodel.Component, p *appmodel.Port) string {
 		}
 	}
 	return p.AppProtocol
+}
+
+// webSocketProtocol is how a Service's port says that WebSockets are spoken over
+// a protocol, or empty.
+func webSocketProtocol(protocol string) string {
+	switch protocol {
+	case "", "http", "kubernetes.io/ws":
+		return "kubernetes.io/ws"
+	case "https", "kubernetes.io/wss":
+		return "kubernetes.io/wss"
+	}
+	return ""
 }
 
 // hasEndpoints reports whether a component's Service leads somewhere once the
