@@ -84,7 +84,7 @@ type ClusterPlan struct {
 	// plan was made for.
 	applying bool
 	release  string
-	err     error
+	err      error
 }
 
 // Action is what a plan does to one object.

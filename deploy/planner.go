@@ -307,24 +307,25 @@ func (d *Deployer) planObject(p *Plan, l *live, o *desired) (*Change, []Refusal)
 		return change, nil
 	}
 	change.UID = obj.UID
-	known, recorded := item{}, false
-	if r := l.state.record; r != nil {
-		known, recorded = r.Inventory[inventoryKey(o.Ref)]
-	}
-	mine := l.scope.ours(obj.Labels) || recorded && known.UID == obj.UID && known.UID != ""
+	known, _ := l.known(o.Ref)
+	mine := l.owns(obj)
 	if obj.Deleting {
 		return change, []Refusal{{Object: o.Ref, Reason: "it is being deleted", Next: "wait until it is gone, then plan again"}}
 	}
-	if recorded && known.UID == obj.UID && known.Hash == o.hash && untouched(known, o, obj) {
+	if mine && known.UID == obj.UID && known.Hash == o.hash && untouched(known, o, obj) {
 		return nil, nil
 	}
 	if !mine {
-		if owner := obj.Labels[appmodel.LabelApplication]; owner != "" && obj.Labels[appmodel.LabelInstallation] != "" {
+		if owner := obj.Labels[appmodel.LabelApplication]; owner != "" && obj.Labels[appmodel.LabelInstallation] != "" && !l.scope.ours(obj.Labels) {
 			return change, []Refusal{{Object: o.Ref, Reason: fmt.Sprintf("it belongs to application %q of installation %q", owner, obj.Labels[appmodel.LabelInstallation]),
 				Next: "use another namespace or another application name"}}
 		}
 		if !p.intent.Adopt {
-			return change, []Refusal{{Object: o.Ref, Reason: "an object of this name is there and is not ours", Next: "use another namespace, rename it, or set PlanOptions.Adopt to take it over"}}
+			reason := "an object of this name is there and is not ours"
+			if l.scope.ours(obj.Labels) {
+				reason = "an object of this name and with our labels is there, and is not the one that we made"
+			}
+			return change, []Refusal{{Object: o.Ref, Reason: reason, Next: "use another namespace, rename it, or set PlanOptions.Adopt to take it over"}}
 		}
 	}
 	return d.planUpdate(p, l, o, obj, change, mine)
@@ -419,14 +420,10 @@ func (d *Deployer) planPrune(l *live, w *work) []Change {
 	for _, k := range r.Kinds {
 		for _, name := range slices.Sorted(maps.Keys(l.objects[k])) {
 			obj := l.objects[k][name]
-			if w.byRef[obj.Ref] != nil || obj.Deleting || !l.scope.ours(obj.Labels) || obj.Labels[applySetPartOf] != l.scope.applySet() {
-				continue
+			known, listed := l.known(obj.Ref)
+			if listed && w.byRef[obj.Ref] == nil && !obj.Deleting && l.labelled(obj) && l.owns(obj) {
+				out = append(out, pruneChange(obj, known, false))
 			}
-			known, listed := r.Inventory[inventoryKey(obj.Ref)]
-			if !listed {
-				continue
-			}
-			out = append(out, pruneChange(obj, known, false))
 		}
 	}
 	return out

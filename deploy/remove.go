@@ -67,21 +67,19 @@ func (d *Deployer) Remove(ctx context.Context, application string, to Target, op
 // labels included, is theirs.
 func (d *Deployer) planRemoval(p *Plan, l *live, out *ClusterPlan) {
 	kinds := []kindRef{kindClaim}
-	r := l.state.record
-	if r == nil {
-		r = &record{}
-	}
-	for _, k := range r.Kinds {
-		if k != kindClaim {
-			kinds = append(kinds, k)
+	if r := l.state.record; r != nil {
+		for _, k := range r.Kinds {
+			if k != kindClaim {
+				kinds = append(kinds, k)
+			}
 		}
 	}
 	slices.SortStableFunc(kinds, func(a, b kindRef) int { return removalRank(a.Kind) - removalRank(b.Kind) })
 	for _, k := range kinds {
 		for _, name := range slices.Sorted(maps.Keys(l.objects[k])) {
 			obj := l.objects[k][name]
-			known, listed := r.Inventory[inventoryKey(obj.Ref)]
-			if !l.scope.ours(obj.Labels) || obj.Deleting || k != kindClaim && !listed {
+			known, _ := l.known(obj.Ref)
+			if !l.scope.ours(obj.Labels) || obj.Deleting || k != kindClaim && !l.owns(obj) {
 				continue
 			}
 			c := pruneChange(obj, known, p.intent.Data)

@@ -47,7 +47,7 @@ func (a *applier) begin(ctx context.Context) error {
 			}
 		}
 	}
-	a.record = nextRecord(w, a.plan, a.deployer.subject)
+	a.record = nextRecord(w, a.plan, a.fresh.Changes, a.deployer.subject)
 	if err := a.writeRecord(ctx); err != nil {
 		a.record = nil
 		return err
@@ -90,7 +90,11 @@ func (a *applier) createNamespace(ctx context.Context) error {
 }
 
 // nextRecord is the record while a release is applied.
-func nextRecord(w *work, p *Plan, subject appspan.Subject) *record {
+func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *record {
+	changes := make(map[driver.Ref]Action, len(made))
+	for _, c := range made {
+		changes[c.Object] = c.Action
+	}
 	r := &record{envelope: envelope{Format: recordFormat, MinReader: recordFormat}, Inventory: map[string]item{}}
 	if old := w.live.state.record; old != nil {
 		r = old.clone()
@@ -107,9 +111,7 @@ func nextRecord(w *work, p *Plan, subject appspan.Subject) *record {
 	}
 	slices.SortFunc(r.Kinds, compareKinds)
 	for _, o := range w.objects {
-		known := r.Inventory[inventoryKey(o.Ref)]
-		known.Keep = o.Keep
-		r.Inventory[inventoryKey(o.Ref)] = known
+		r.Inventory[inventoryKey(o.Ref)] = before(w, o, r.Inventory[inventoryKey(o.Ref)], changes[o.Ref])
 	}
 	release := Release{Revision: r.Revision, Kind: p.Kind, State: ReleaseApplying, Started: time.Now().UTC(), PlanHash: p.Hash, Subject: subject.String()}
 	release.RollbackTo = p.intent.FromRevision[w.live.cluster.Name()]
