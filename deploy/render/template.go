@@ -232,7 +232,7 @@ func (b *builder) provided(c *appmodel.Component, n appmodel.Need, key string) (
 	if n.Optional {
 		return nil, &unboundError{c.ID, n.Name}
 	}
-	next := "bind it where the application is installed (PlanOptions.Bindings), or make it optional"
+	next := "bind it where the application is installed, or make it optional"
 	if n.Open == nil && n.Application == "" {
 		next = fmt.Sprintf("enable component %q, or make the need optional", n.Component)
 	}
