@@ -19,6 +19,12 @@ import (
 // reported at once, those of the result's validation included, and none shows
 // an answer that is secret; the values returned are not redacted.
 func Resolve(a *Application, answers map[string]JSON) (*Application, map[string]JSON, error) {
+	if a != nil && len(a.Parameters) == 0 && len(answers) == 0 {
+		if err := Validate(a).Err(); err != nil {
+			return nil, nil, err
+		}
+		return Clone(a), map[string]JSON{}, nil
+	}
 	tree, err := newTree(a)
 	if err != nil {
 		return nil, nil, err

@@ -65,7 +65,7 @@ func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues
 		}
 	}
 	return render.Render(render.Input{
-		Application: r.app, Info: l.info, Cluster: render.ClusterRef{Name: l.cluster.Name(), Labels: l.cluster.Labels()},
+		Application: r.app, Validated: true, Info: l.info, Cluster: render.ClusterRef{Name: l.cluster.Name(), Labels: l.cluster.Labels()},
 		Namespace: l.scope.namespace, Installation: l.scope.installation,
 		Params: r.params, Generated: generated, Images: r.images, Bindings: endpoints(r.bound), Release: release,
 		HashKey: []byte(d.opts.Keys.Digest("deploy render", l.scope.seal("content"))),

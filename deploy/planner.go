@@ -8,10 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -79,12 +83,11 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 			return nil, nil, err
 		}
 	}
-	if err := appmodel.Validate(app).Err(); err != nil {
-		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
-	}
-	raw, err := encodeApplication(app)
-	if err != nil {
-		return nil, nil, err
+	asWritten := len(app.Parameters) == 0 && len(o.Answers) == 0 && len(o.Overrides) == 0
+	if !asWritten { // Resolve validates what comes out
+		if err := appmodel.Validate(app).Err(); err != nil {
+			return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+		}
 	}
 	resolved, params, err := appmodel.Resolve(app, o.Answers)
 	if err != nil {
@@ -94,17 +97,23 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 		if resolved, _, err = appmodel.Apply(resolved, o.Overrides...); err != nil {
 			return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
 		}
-	}
-	if err := appmodel.Validate(resolved).Err(); err != nil {
-		return nil, nil, fmt.Errorf("plan of %s, with answers and overrides: %w", name, err)
+		if err := appmodel.Validate(resolved).Err(); err != nil {
+			return nil, nil, fmt.Errorf("plan of %s, with answers and overrides: %w", name, err)
+		}
 	}
 	bound, err := bind(resolved, o.Bindings)
 	if err != nil {
 		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
-	resolvedRaw, err := encodeApplication(resolved)
+	raw, err := encodeApplication(app)
 	if err != nil {
 		return nil, nil, err
+	}
+	resolvedRaw := raw
+	if !asWritten {
+		if resolvedRaw, err = encodeApplication(resolved); err != nil {
+			return nil, nil, err
+		}
 	}
 	overrides, err := encodeOverrides(o.Overrides)
 	if err != nil {
@@ -212,20 +221,21 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 	}
 	w := &work{live: l, byRef: map[driver.Ref]*desired{}, values: secretValues{}}
 	out.work, out.UID, out.Abilities = w, l.info.UID, abilities(l.info)
+	var both errgroup.Group // rendering, while the cluster lists what we know of
 	if p.Kind != KindRemove {
 		w.release = out.release
 		if w.release == "" {
 			w.release = l.state.record.release()
 		}
-		if err := d.prepare(l, p, w, out); err != nil {
-			return err
-		}
+		both.Go(func() error { return d.prepare(l, p, w, out) })
 	}
-	kinds := kindsOf(w.objects)
 	if r := l.state.record; r != nil {
-		kinds = append(kinds, r.Kinds...)
+		both.Go(func() error { return l.readKinds(ctx, r.Kinds) })
 	}
-	if err := l.readKinds(ctx, kinds); err != nil {
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	if err := l.readKinds(ctx, kindsOf(w.objects)); err != nil {
 		return err
 	}
 	if l.namespace != nil && l.namespace.Deleting && p.Kind != KindRemove {
@@ -271,11 +281,15 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	}
 	w.services, out.Notes = rendered.Services, rendered.Notes
 	w.objects, w.byRef = make([]*desired, len(rendered.Objects)), map[driver.Ref]*desired{}
-	for i, o := range rendered.Objects {
-		if w.objects[i], err = d.stamp(l.scope, o, p.intent.Yield); err != nil {
-			return err
-		}
-		w.byRef[o.Ref] = w.objects[i]
+	err = each(len(w.objects), func(i int) (err error) {
+		w.objects[i], err = d.stamp(l.scope, rendered.Objects[i], p.intent.Yield)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range w.objects {
+		w.byRef[o.Ref] = o
 	}
 	return nil
 }
@@ -286,9 +300,14 @@ func (d *Deployer) planChanges(p *Plan, l *live, w *work, out *ClusterPlan) {
 		out.Changes = append(out.Changes, Change{Action: ActionCreate,
 			Object: driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: l.scope.namespace}, Reason: "it does not exist"})
 	}
-	for _, o := range w.objects {
-		change, refusals := d.planObject(p, l, o)
-		out.Refusals = append(out.Refusals, refusals...)
+	changes := make([]*Change, len(w.objects))
+	refusals := make([][]Refusal, len(w.objects))
+	_ = each(len(w.objects), func(i int) error {
+		changes[i], refusals[i] = d.planObject(p, l, w.objects[i])
+		return nil
+	})
+	for i, change := range changes {
+		out.Refusals = append(out.Refusals, refusals[i]...)
 		if change == nil {
 			out.Unchanged++
 			continue
@@ -296,6 +315,22 @@ func (d *Deployer) planChanges(p *Plan, l *live, w *work, out *ClusterPlan) {
 		out.Changes = append(out.Changes, *change)
 	}
 	out.Changes = append(out.Changes, d.planPrune(l, w)...)
+}
+
+// each calls do for 0 to n-1 on all processors, and returns the errors joined.
+func each(n int, do func(int) error) error {
+	errs := make([]error, n)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = do(i)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // planObject compares one object.

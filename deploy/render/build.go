@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -30,6 +33,7 @@ type builder struct {
 	accounts map[string]*appmodel.ServiceAccount
 	depth    int // of templates that lead to templates
 	out      *Output
+	added    []any // what the objects of out will encode
 	errs     []error
 }
 
@@ -46,8 +50,10 @@ func Render(in Input) (*Output, error) {
 	if in.Application == nil {
 		return nil, fmt.Errorf("%w: there is no application; give one", appspan.ErrInvalid)
 	}
-	if err := appmodel.Validate(in.Application).Err(); err != nil {
-		return nil, err
+	if !in.Validated {
+		if err := appmodel.Validate(in.Application).Err(); err != nil {
+			return nil, err
+		}
 	}
 	b := newBuilder(in)
 	b.groups()
@@ -63,8 +69,10 @@ func Render(in Input) (*Output, error) {
 		}
 	}
 	b.writeCopies()
-	b.patches()
-	b.sort()
+	if b.encode() {
+		b.patches()
+		b.sort()
+	}
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
@@ -213,24 +221,47 @@ func (b *builder) atLeast(minor uint) bool {
 	return err != nil || v.AtLeast(version.MajorMinor(1, minor))
 }
 
-// add encodes an object without nulls and status.
+// add takes in an object, which nobody changes any more.
 func (b *builder) add(v any, o Object) {
+	b.added = append(b.added, v)
+	b.out.Objects = append(b.out.Objects, o)
+}
+
+// encode writes the JSON of the objects that were added. It is most of the
+// work of rendering, and each object is on its own: all processors share it.
+// It reports whether all could be encoded.
+func (b *builder) encode() bool {
+	errs := make([]error, len(b.added))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(b.added)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(b.added); i = int(next.Add(1)) - 1 {
+				b.out.Objects[i].Object, errs[i] = encode(b.added[i])
+			}
+		})
+	}
+	wg.Wait()
+	b.failed(errors.Join(errs...))
+	return errors.Join(errs...) == nil
+}
+
+// encode writes an object without nulls and status.
+func encode(v any) (driver.Object, error) {
 	data, err := json.Marshal(v)
-	if err == nil {
-		var tree map[string]any
-		if err = json.Unmarshal(data, &tree); err == nil {
-			delete(tree, "status")
-			prune(tree)
-			data, err = json.Marshal(tree)
-		}
+	if err != nil {
+		return driver.Object{}, err
 	}
-	if err == nil {
-		o.Object, err = driver.ParseObject(data)
+	var tree map[string]any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		return driver.Object{}, err
 	}
-	b.failed(err)
-	if err == nil {
-		b.out.Objects = append(b.out.Objects, o)
+	delete(tree, "status")
+	prune(tree)
+	if data, err = json.Marshal(tree); err != nil {
+		return driver.Object{}, err
 	}
+	return driver.ParseObject(data)
 }
 
 // prune removes nulls, and the empty blocks that typed objects always write.

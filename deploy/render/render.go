@@ -9,6 +9,9 @@ import (
 type Input struct {
 	// Application is resolved: answers and overrides are applied.
 	Application *appmodel.Application
+	// Validated says that the caller has found the application valid, as one
+	// does that renders it for many clusters. Otherwise Render looks first.
+	Validated bool
 	// Info is what the cluster is and can do.
 	Info driver.Info
 	// Cluster is its name and labels, for ${cluster.…}.
