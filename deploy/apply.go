@@ -209,15 +209,17 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 	if err == nil {
 		err = part.obstacle()
 	}
-	wrote := false
+	wrote, seen := false, (*work)(nil)
 	if err == nil {
 		a := &applier{deployer: d, plan: p, part: part, cluster: c, options: o, events: events, result: &r, told: map[string]status.Value{}}
 		err = a.run(ctx)
-		wrote = a.began
+		if wrote = a.began; wrote {
+			seen = a.fresh.work
+		}
 	}
 	r.Finished = time.Now().UTC()
 	if wrote {
-		err = errors.Join(err, d.audit(ctx, verb, p, part.Cluster, err))
+		err = errors.Join(err, d.audit(ctx, verb, p, part.Cluster, seen, err))
 	}
 	r.err = err
 	if err == nil {

@@ -106,7 +106,7 @@ func (d *Deployer) authorize(ctx context.Context, verb appspan.Verb, app string,
 }
 
 // audit records one mutation of one cluster.
-func (d *Deployer) audit(ctx context.Context, verb appspan.Verb, p *Plan, clusterName string, outcome error) error {
+func (d *Deployer) audit(ctx context.Context, verb appspan.Verb, p *Plan, clusterName string, w *work, outcome error) error {
 	if d.opts.Auditor == nil {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (d *Deployer) audit(ctx context.Context, verb appspan.Verb, p *Plan, cluste
 		Access: appspan.Access{Verb: verb, Resource: "application", Team: p.Target.Team, Cluster: clusterName,
 			Namespace: p.Target.Namespace, Application: p.Application}}
 	if outcome != nil {
-		entry.Outcome = outcome.Error()
+		entry.Outcome = account(outcome, w.secretTexts())
 	}
 	if err := d.opts.Auditor.Audit(context.WithoutCancel(ctx), entry); err != nil {
 		return fmt.Errorf("audit of %s: %w", entry.Access, err)

@@ -418,7 +418,7 @@ func (a *applier) finish(ctx context.Context, failed error) error {
 	last.Finished, last.State = time.Now().UTC(), ReleaseDeployed
 	last.Created, last.Updated, last.Deleted = a.result.Created, a.result.Updated, a.result.Deleted
 	if failed != nil {
-		last.State, last.Message = ReleaseFailed, firstLine(failed.Error(), 500)
+		last.State, last.Message = ReleaseFailed, account(failed, a.fresh.work.secretTexts())
 	}
 	a.forgetKinds()
 	forget := len(a.record.Releases) > keptReleases
@@ -438,13 +438,4 @@ func (a *applier) forgetKinds() {
 		used[key[:strings.LastIndexByte(key, '|')]] = true
 	}
 	a.record.Kinds = slices.DeleteFunc(a.record.Kinds, func(k kindRef) bool { return !used[k.APIVersion+"|"+k.Kind] })
-}
-
-func firstLine(s string, limit int) string {
-	for i, c := range s {
-		if c == '\n' || i >= limit {
-			return s[:i]
-		}
-	}
-	return s
 }
