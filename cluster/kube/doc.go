@@ -13,6 +13,8 @@
 // decoded. There is no client-side rate limit; the number of calls at a time
 // follows what the server's priority and fairness lets through, between 1 and
 // 64, shared by everything that goes to one cluster, watches apart.
+// An answer is bounded in size, and without a deadline of the caller's in time:
+// two minutes, a stream of a watch ten and a half.
 //
 // A [Cluster] is also a driver.Watcher, driver.Subresourcer,
 // driver.LogStreamer, driver.Execer, driver.PortForwarder, driver.UsageReader
@@ -24,7 +26,9 @@
 // [FromKubeconfig] and [Provider] read a kubeconfig as data. What would make
 // this program run commands, read its files or send its traffic elsewhere
 // (exec and auth-provider plug-ins, paths, proxies) is refused unless [Options]
-// allow it. Paths of a kubeconfig are taken as they are, relative to the working
+// allow it. A server's redirect is refused too, because the credentials would
+// follow it. That a kubeconfig does without the check of the server's
+// certificate is left to it. Paths of a kubeconfig are taken as they are, relative to the working
 // directory.
 //
 // # Identity
@@ -45,5 +49,6 @@
 //
 // All methods may be called at the same time. The only goroutines that outlive
 // a call belong to net/http, for connections that are kept, and to open
-// watches, logs and forwards.
+// watches, logs and forwards; a Read of ExecOptions.Stdin that hangs is not
+// waited for.
 package kube

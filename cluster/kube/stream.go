@@ -10,62 +10,64 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/gorilla/websocket"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	constants "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/client-go/util/exec"
+	upgrade "k8s.io/client-go/transport/websocket"
 	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// Exec implements driver.Execer, over a WebSocket.
-func (c *Cluster) Exec(ctx context.Context, pod driver.Ref, opts driver.ExecOptions) error {
-	path, err := c.object(ctx, pod, "exec")
-	if err != nil {
-		return err
-	}
-	if len(opts.Command) == 0 {
-		return fmt.Errorf("%w: ExecOptions.Command is empty", appspan.ErrInvalid)
-	}
-	streams := remotecommand.StreamOptions{Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, Tty: opts.TTY}
-	if streams.Stdout == nil {
-		streams.Stdout = io.Discard
-	}
-	if streams.Stderr == nil {
-		streams.Stderr = io.Discard
-	}
-	if opts.TTY {
-		streams.Stderr = nil // a terminal has one output
-	}
-	query := url.Values{
-		"command": opts.Command,
-		"stdin":   {strconv.FormatBool(streams.Stdin != nil)}, "stdout": {"true"},
-		"stderr": {strconv.FormatBool(streams.Stderr != nil)}, "tty": {strconv.FormatBool(opts.TTY)},
-	}
-	if opts.Container != "" {
-		query.Set("container", opts.Container)
-	}
-	executor, err := remotecommand.NewWebSocketExecutor(c.config, http.MethodGet, c.base+path+"?"+query.Encode())
-	if err != nil {
-		return fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
-	}
-	ctx, cancel := c.bind(ctx)
+// handshakeTime bounds the opening of a connection to a pod.
+const handshakeTime = 30 * time.Second
+
+// dial opens a WebSocket. The dialer does not notice that a context is
+// cancelled, only that its deadline has passed: what comes late is closed.
+func (c *Cluster) dial(ctx context.Context, path string, query url.Values, protocol string) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTime, errSilent)
 	defer cancel()
-	err = executor.StreamWithContext(ctx, streams)
-	var exit exec.CodeExitError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &exit):
-		return &driver.ExitError{Code: exit.Code}
+	address := c.base + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
 	}
-	return c.upgrade(ctx, err)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	trip, holder, err := upgrade.RoundTripperFor(c.config)
+	if err != nil {
+		return nil, err
+	}
+	type opened struct {
+		conn *websocket.Conn
+		err  error
+	}
+	opening := make(chan opened)
+	go func() {
+		conn, err := upgrade.Negotiate(trip, holder, request, protocol)
+		select {
+		case opening <- opened{conn, err}:
+		case <-ctx.Done():
+			if conn != nil {
+				conn.Close()
+			}
+		}
+	}()
+	select {
+	case o := <-opening:
+		return o.conn, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
-// upgrade says why a connection to a pod failed.
-func (c *Cluster) upgrade(ctx context.Context, err error) error {
+// refusedUpgrade says why a connection to a pod failed.
+func (c *Cluster) refusedUpgrade(ctx context.Context, err error) error {
 	var failure *httpstream.UpgradeFailureError
 	if ctx.Err() != nil || !errors.As(err, &failure) {
 		return c.failed(ctx, err, false)
@@ -91,39 +93,19 @@ func (c *Cluster) Forward(ctx context.Context, pod driver.Ref, port int) (io.Rea
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("%w: %d is no port", appspan.ErrInvalid, port)
 	}
-	address, err := url.Parse(c.base + path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
-	}
-	dialer, err := portforward.NewSPDYOverWebsocketDialerForStreaming(address, c.config)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
-	}
-	type dialed struct {
-		conn httpstream.Connection
-		err  error
-	}
-	opening := make(chan dialed, 1)
-	go func() { // the dialer takes no context: what comes late is closed
-		conn, _, err := dialer.Dial(portForwardProtocol)
-		opening <- dialed{conn, err}
-	}()
 	bound, cancel := c.bind(ctx)
 	defer cancel()
-	select {
-	case d := <-opening:
-		if d.err != nil {
-			return nil, c.upgrade(bound, d.err)
-		}
-		return c.forward(d.conn, port)
-	case <-bound.Done():
-		go func() {
-			if d := <-opening; d.conn != nil {
-				d.conn.Close()
-			}
-		}()
-		return nil, c.failed(bound, bound.Err(), false)
+	socket, err := c.dial(bound, path, nil, constants.WebsocketsSPDYTunnelingPrefix+portForwardProtocol)
+	if err != nil {
+		return nil, c.refusedUpgrade(bound, err)
 	}
+	conn, err := spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnection("forward", socket), portforward.PingPeriod)
+	if err != nil {
+		socket.Close()
+		return nil, fmt.Errorf("%w: %w", appspan.ErrUnavailable, err)
+	}
+	defer context.AfterFunc(bound, func() { conn.Close() })()
+	return c.forward(conn, port)
 }
 
 // forward opens the two streams of one connection to a port: errors and data.
@@ -138,7 +120,7 @@ func (c *Cluster) forward(conn httpstream.Connection, port int) (io.ReadWriteClo
 		header.Set("streamType", "data")
 		var data httpstream.Stream
 		if data, err = conn.CreateStream(header); err == nil {
-			f := &forward{Stream: data, conn: conn, failure: make(chan error, 1)}
+			f := &forward{Stream: data, conn: conn, ended: make(chan struct{})}
 			f.stop = context.AfterFunc(c.ctx, func() { conn.Close() })
 			go f.listen(failures)
 			return f, nil
@@ -152,7 +134,8 @@ func (c *Cluster) forward(conn httpstream.Connection, port int) (io.ReadWriteClo
 type forward struct {
 	httpstream.Stream
 	conn    httpstream.Connection
-	failure chan error // what the server said went wrong, or closed
+	ended   chan struct{} // closed when the server has said what went wrong, or that nothing will
+	failure error         // what went wrong; read after ended
 	stop    func() bool
 	once    sync.Once
 }
@@ -160,28 +143,41 @@ type forward struct {
 // listen waits for what goes wrong on the pod's side; it ends with the
 // connection.
 func (f *forward) listen(failures io.Reader) {
-	defer close(f.failure)
 	message, _ := io.ReadAll(io.LimitReader(failures, maxMessage))
-	if text := strings.TrimSpace(string(message)); text != "" {
-		f.failure <- fmt.Errorf("%w: %s", appspan.ErrUnavailable, text)
+	text := strings.TrimSpace(string(message))
+	if text != "" {
+		f.failure = fmt.Errorf("%w: %s", appspan.ErrUnavailable, status{Message: text}.text())
+	}
+	close(f.ended)
+	if text != "" {
 		f.conn.Close()
 	}
 }
 
+// reasonWait is how long the end of the data waits for its reason, which
+// travels on a stream of its own.
+const reasonWait = time.Second
+
 // Read reads what the port sends. A port that could not be reached fails here.
 func (f *forward) Read(p []byte) (int, error) {
 	n, err := f.Stream.Read(p)
-	if err != nil {
-		select {
-		case failure := <-f.failure:
-			if failure != nil {
-				err = failure
-			}
-		default:
-		}
+	if n > 0 || err == nil {
+		return n, err
 	}
-	return n, err
+	timer := time.NewTimer(reasonWait)
+	defer timer.Stop()
+	select {
+	case <-f.ended:
+		if f.failure != nil {
+			return 0, f.failure
+		}
+	case <-timer.C:
+	}
+	return 0, err
 }
+
+// CloseWrite tells the port that nothing more is sent; Read goes on.
+func (f *forward) CloseWrite() error { return f.Stream.Close() }
 
 // Close ends the connection.
 func (f *forward) Close() error {
