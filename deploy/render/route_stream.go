@@ -55,8 +55,12 @@ func (b *builder) tlsRoute(r *appmodel.Route) {
 		b.gatewayStream(r, version, "TLSRoute", parents(g, listeners[:1]), hosts, b.targets(r, "tls.to", t.To))
 		return
 	}
-	if len(hosts) > 0 {
-		b.routeNote(r, Warning, "tls.hosts", "the cluster has no gateway that passes TLS through; a port of its own takes any host; point %s at its address", strings.Join(hosts, ", "))
+	switch {
+	case len(hosts) > 0:
+		names := strings.Join(hosts, ", ")
+		b.routeNote(r, Warning, "tls.hosts", "the cluster has no gateway that passes TLS for %s through; a port of its own takes any host: point the names at its address", names)
+	case g != nil:
+		b.routeNote(r, Information, "tls.hosts", "names no host, by which a gateway would know the route; it gets a port of its own")
 	}
 	b.exposed(r, "tls", corev1.ProtocolTCP, t.Port, t.To, "auto")
 }

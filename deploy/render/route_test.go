@@ -2,7 +2,6 @@ package render_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,7 +78,7 @@ func edgeText(t testing.TB, out *render.Output, kinds ...string) string {
 		fmt.Fprintf(&b, "# %s: %s: %s\n", n.Severity, n.Path, n.Message)
 	}
 	for _, o := range out.Objects {
-		if !slices.Contains(kinds, o.Kind) {
+		if !slices.Contains(kinds, o.Kind) && !slices.Contains(kinds, o.Kind+" "+o.Labels[appmodel.LabelPart]) {
 			continue
 		}
 		text, err := yaml.JSONToYAML(o.JSON)
@@ -124,8 +123,24 @@ routes:
     http: {hosts: ["${param.host}"], tls: {issuer: letsencrypt}, rules: [{path: /, to: [{component: web, port: http}]}, {path: /ws, webSocket: true, to: [{component: next}]},
       {path: /v1.0, match: exact, to: [{component: third}]}, {path: /old, rewrite: {prefix: /new}, to: [{component: third}]}]}
 `},
+		{name: "stream", kinds: []string{"TLSRoute", "TCPRoute", "UDPRoute", "Service public"}, routes: `
+routes:
+  - {id: sql, tcp: {port: 3306, to: [{component: web, port: http, weight: 9}, {component: next}]}}
+  - {id: other-port, annotations: {example.com/pool: blue}, tcp: {port: 3307, to: [{component: next}]}}
+  - {id: asked, tcp: {port: 3308, expose: gateway, to: [{component: next}]}}
+  - {id: balanced, tcp: {port: 3306, expose: loadBalancer, to: [{component: next}]}}
+  - {id: node, tcp: {port: 30306, expose: nodePort, to: [{component: next}]}}
+  - {id: any-node, objectName: pinned, udp: {port: 53, expose: nodePort, to: [{component: dns}]}}
+  - {id: names, udp: {port: 53, to: [{component: dns}]}}
+  - {id: through, tls: {hosts: [mail.example.com], to: [{component: web, port: https}]}}
+  - {id: elsewhere, tls: {hosts: [mail.example.org], port: 8443, to: [{component: web, port: https}]}}
+  - {id: no-host, tls: {to: [{component: web, port: https}]}}
+`},
 	} {
 		for edge, info := range edges(t) {
+			if test.name == "stream" && (edge == "nginx" || edge == "other") {
+				continue // an Ingress is for HTTP
+			}
 			t.Run(test.name+" on "+edge, func(t *testing.T) {
 				t.Parallel()
 				out, err := render.Render(edgeInput(decode(t, routed+test.routes), info))
@@ -143,9 +158,7 @@ func ingresses(t *testing.T, out *render.Output) map[string]netv1.Ingress {
 	for _, o := range out.Objects {
 		if o.Kind == "Ingress" {
 			var ing netv1.Ingress
-			d := json.NewDecoder(bytes.NewReader(o.JSON))
-			d.DisallowUnknownFields()
-			require.NoError(t, d.Decode(&ing))
+			require.NoError(t, yaml.UnmarshalStrict(o.JSON, &ing))
 			found[o.Name] = ing
 		}
 	}
