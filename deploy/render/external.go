@@ -1,9 +1,11 @@
 package render
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -30,6 +32,9 @@ func (b *builder) external(c *appmodel.Component) {
 		default:
 			families[corev1.IPv6Protocol] = append(families[corev1.IPv6Protocol], addr.String())
 		}
+	}
+	for _, addresses := range families {
+		slices.Sort(addresses)
 	}
 	ports := b.servicePorts(c)
 	if name != "" {
@@ -74,8 +79,8 @@ func (b *builder) externalNames(c *appmodel.Component, name string, ports []core
 			Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: name, Ports: ports}}, Object{Component: c.ID, Phase: PhaseNetwork})
 	}
 	for _, p := range c.Ports {
-		if p.Number() != p.Port && len(services) > 0 {
-			b.note(Warning, c, "ports["+p.Name+"].servicePort", "a name for %s cannot change the port; connect to %d", name, p.Port)
+		if p.Number() != p.Port {
+			b.note(Warning, c, "ports["+cmp.Or(p.Name, strconv.Itoa(p.Port))+"].servicePort", "a name cannot change the port of %s; it stays %d", name, p.Port)
 		}
 	}
 }

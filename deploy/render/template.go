@@ -278,6 +278,9 @@ func (b *builder) offer(p *appmodel.Component, port appmodel.PortRef, key string
 			return nil, fmt.Errorf("%w: %s has no port %q; add it to its ports", appspan.ErrInvalid, p.ID, port)
 		}
 		number := strconv.Itoa(x.Number())
+		if externalName(p) { // no Service is between
+			number = strconv.Itoa(x.Port)
+		}
 		if key == "port" {
 			return plain(number), nil
 		}
