@@ -1,6 +1,9 @@
 package deploy
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -21,7 +24,7 @@ func (r *record) release() string {
 
 // nextRelease makes a cluster's part again for the next release, if there is
 // to be one and a job runs at it.
-func (d *Deployer) nextRelease(p *Plan, l *live, w *work, out *ClusterPlan) error {
+func (d *Deployer) nextRelease(ctx context.Context, p *Plan, l *live, w *work, out *ClusterPlan) error {
 	if len(out.Changes) == 0 || out.applying {
 		return nil
 	}
@@ -36,6 +39,9 @@ func (d *Deployer) nextRelease(p *Plan, l *live, w *work, out *ClusterPlan) erro
 	}
 	out.Changes, out.Refusals, out.Unchanged = nil, nil, 0
 	if err := d.prepare(l, p, w, out); err != nil {
+		return err
+	}
+	if err := l.fill(ctx, slices.Collect(maps.Keys(w.byRef))); err != nil {
 		return err
 	}
 	d.planChanges(p, l, w, out)

@@ -22,6 +22,11 @@ var (
 	kindNamespace = kindRef{APIVersion: "v1", Kind: "Namespace"}
 )
 
+// maxForeign is how many objects of others, of one kind, are read whole to find
+// namesakes. In a namespace with more, ours are selected by their label, and
+// namesakes are read one by one.
+const maxForeign = 500
+
 // live is what a cluster has, read with one LIST a kind.
 type live struct {
 	cluster *cluster.Cluster
@@ -36,6 +41,7 @@ type live struct {
 
 	mu      sync.Mutex
 	objects map[kindRef]map[string]driver.Object // by name
+	partly  map[kindRef]bool                     // without what is not labelled
 }
 
 // read gets what is needed before rendering: the cluster's abilities, the
@@ -45,11 +51,11 @@ func (d *Deployer) read(ctx context.Context, c *cluster.Cluster, app, namespace 
 	if err != nil {
 		return nil, err
 	}
-	l := &live{cluster: c, info: info, objects: map[kindRef]map[string]driver.Object{},
+	l := &live{cluster: c, info: info, objects: map[kindRef]map[string]driver.Object{}, partly: map[kindRef]bool{},
 		scope: scope{installation: d.opts.Installation, application: app, namespace: namespace, clusterUID: info.UID}}
-	g, ctx := errgroup.WithContext(ctx)
+	g, reading := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		obj, err := c.Get(ctx, driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: namespace})
+		obj, err := c.Get(reading, driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: namespace})
 		switch {
 		case errors.Is(err, appspan.ErrNotFound):
 		case err != nil:
@@ -59,9 +65,12 @@ func (d *Deployer) read(ctx context.Context, c *cluster.Cluster, app, namespace 
 		}
 		return nil
 	})
-	g.Go(func() error { return l.list(ctx, kindSecret) })
-	g.Go(func() error { return l.list(ctx, kindClaim) })
+	g.Go(func() error { return l.list(reading, kindSecret) })
+	g.Go(func() error { return l.list(reading, kindClaim) })
 	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if err := l.fill(ctx, []driver.Ref{l.scope.parentRef()}); err != nil {
 		return nil, err
 	}
 	l.state = &state{generated: secretValues{}}
@@ -140,6 +149,26 @@ func (l *live) list(ctx context.Context, k kindRef) error {
 	if k == kindSecret {
 		q.Fields = "type!=" + releaseType
 	}
+	found, foreign := map[string]driver.Object{}, 0
+	for obj, err := range l.cluster.List(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if !l.scope.ours(obj.Labels) {
+			foreign++
+		}
+		if foreign > maxForeign {
+			return l.listOurs(ctx, k, q)
+		}
+		found[obj.Name] = obj
+	}
+	l.put(k, found)
+	return nil
+}
+
+// listOurs reads what has our labels; the rest of the kind may be endless.
+func (l *live) listOurs(ctx context.Context, k kindRef, q cluster.Query) error {
+	q.Labels = appmodel.LabelInstallation + "=" + l.scope.installation + "," + appmodel.LabelApplication + "=" + l.scope.application
 	found := map[string]driver.Object{}
 	for obj, err := range l.cluster.List(ctx, q) {
 		if err != nil {
@@ -147,8 +176,40 @@ func (l *live) list(ctx context.Context, k kindRef) error {
 		}
 		found[obj.Name] = obj
 	}
-	l.put(k, found)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.objects[k], l.partly[k] = found, true
 	return nil
+}
+
+// fill reads objects that a list by label has left out.
+func (l *live) fill(ctx context.Context, refs []driver.Ref) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, ref := range refs {
+		k := kindRef{APIVersion: ref.APIVersion, Kind: ref.Kind}
+		l.mu.Lock()
+		_, known := l.objects[k][ref.Name]
+		left := l.partly[k] && !known
+		l.mu.Unlock()
+		if !left {
+			continue
+		}
+		g.Go(func() error {
+			obj, err := l.cluster.Get(ctx, ref)
+			if errors.Is(err, appspan.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.objects[k][ref.Name] = obj
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 func (l *live) put(k kindRef, found map[string]driver.Object) {

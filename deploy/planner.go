@@ -238,6 +238,9 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 	if err := l.readKinds(ctx, kindsOf(w.objects)); err != nil {
 		return err
 	}
+	if err := l.fill(ctx, slices.Collect(maps.Keys(w.byRef))); err != nil {
+		return err
+	}
 	if l.namespace != nil && l.namespace.Deleting && p.Kind != KindRemove {
 		out.Refusals = append(out.Refusals, Refusal{Object: l.namespace.Ref, Reason: "it is being deleted", Next: "wait until it is gone, or use another namespace"})
 	}
@@ -245,7 +248,7 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 		d.planRemoval(p, l, out)
 	} else {
 		d.planChanges(p, l, w, out)
-		if err := d.nextRelease(p, l, w, out); err != nil {
+		if err := d.nextRelease(ctx, p, l, w, out); err != nil {
 			return err
 		}
 	}
