@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -17,20 +18,36 @@ const (
 )
 
 // dispatcher hands events to one callback, one at a time, in a goroutine of
-// its own, so that a slow callback delays only events. Progress that waits is
-// coalesced.
+// its own, so that a slow callback delays only events. What waits is bounded: of
+// each thing that can be told only the latest waits.
 type dispatcher struct {
 	mu      sync.Mutex
 	wake    *sync.Cond
-	queue   []appspan.Event
+	queue   list.List // of appspan.Event
+	waiting map[topic]*list.Element
 	closed  bool
 	done    chan struct{}
 	deliver func(appspan.Event)
 }
 
+// topic is what an event is about: a later event takes the place of an earlier
+// one that nobody has heard yet.
+type topic struct {
+	kind                      appspan.EventKind
+	cluster, phase, component string
+}
+
+func topicOf(e appspan.Event) topic {
+	t := topic{kind: e.Kind, cluster: e.Cluster, phase: e.Phase, component: e.Component}
+	if e.Kind == appspan.EventProgress {
+		t.component = "" // Done and Total are the cluster's
+	}
+	return t
+}
+
 // newDispatcher starts one; a nil callback makes it do nothing.
 func newDispatcher(deliver func(appspan.Event)) *dispatcher {
-	d := &dispatcher{deliver: deliver, done: make(chan struct{})}
+	d := &dispatcher{deliver: deliver, done: make(chan struct{}), waiting: map[topic]*list.Element{}}
 	d.wake = sync.NewCond(&d.mu)
 	if deliver == nil {
 		close(d.done)
@@ -45,15 +62,15 @@ func (d *dispatcher) run() {
 	var seq uint64
 	for {
 		d.mu.Lock()
-		for len(d.queue) == 0 && !d.closed {
+		for d.queue.Len() == 0 && !d.closed {
 			d.wake.Wait()
 		}
-		if len(d.queue) == 0 {
+		if d.queue.Len() == 0 {
 			d.mu.Unlock()
 			return
 		}
-		e := d.queue[0]
-		d.queue = d.queue[1:]
+		e := d.queue.Remove(d.queue.Front()).(appspan.Event)
+		delete(d.waiting, topicOf(e))
 		d.mu.Unlock()
 		seq++
 		e.Seq = seq
@@ -61,8 +78,8 @@ func (d *dispatcher) run() {
 	}
 }
 
-// send queues an event. A progress event takes the place of one of the same
-// cluster and phase that still waits at the end of that cluster's events.
+// send queues an event behind all others, so that what is heard last of a
+// cluster is what happened last.
 func (d *dispatcher) send(e appspan.Event) {
 	if d.deliver == nil {
 		return
@@ -73,20 +90,11 @@ func (d *dispatcher) send(e appspan.Event) {
 	if d.closed {
 		return
 	}
-	if e.Kind == appspan.EventProgress {
-		for i := len(d.queue) - 1; i >= 0; i-- {
-			q := &d.queue[i]
-			if q.Cluster != e.Cluster {
-				continue
-			}
-			if q.Kind == appspan.EventProgress && q.Phase == e.Phase {
-				*q = e
-				return
-			}
-			break
-		}
+	about := topicOf(e)
+	if earlier := d.waiting[about]; earlier != nil {
+		d.queue.Remove(earlier)
 	}
-	d.queue = append(d.queue, e)
+	d.waiting[about] = d.queue.PushBack(e)
 	d.wake.Signal()
 }
 
