@@ -39,7 +39,7 @@ func (c *Cluster) attempt(ctx context.Context, repeatable bool, do func(context.
 			if ctx.Err() != nil {
 				return ended(ctx)
 			}
-			if last == nil {
+			if last == nil || !repeatable { // this attempt may have been heard
 				last = fmt.Errorf("%w: no answer within %v", appspan.ErrUnavailable, c.opts.Timeout)
 				if repeatable {
 					last = appspan.MarkRetryable(last, 0)

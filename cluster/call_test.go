@@ -109,6 +109,24 @@ func TestAnAnswerThatDoesNotComeIsUnavailable(t *testing.T) {
 	})
 }
 
+func TestACreateOfWhichNothingWasHeardIsNotRetryable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		c := cluster.New("eu-1", &stub{apply: func(ctx context.Context, _ driver.Object, _ driver.ApplyOptions) (driver.Object, error) {
+			if calls++; calls == 1 {
+				return driver.Object{}, busy(0) // refused: nothing has happened
+			}
+			<-ctx.Done()
+			return driver.Object{}, ctx.Err()
+		}}, nil)
+		_, err := c.Apply(t.Context(), pod("web", ""), driver.ApplyOptions{Manager: "m", IfAbsent: true})
+		require.ErrorIs(t, err, appspan.ErrUnavailable)
+		require.False(t, appspan.Retryable(err), "the second attempt may have created it: %v", err)
+		require.Equal(t, 2, calls)
+	})
+}
+
 func TestCancellingEndsTheWaitBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
