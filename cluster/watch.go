@@ -12,9 +12,15 @@ import (
 	"github.com/appspan-dev/appspan/cluster/driver"
 )
 
-// calm is how long a stream lives that counts as healthy although nothing
-// happened in it.
-const calm = 5 * time.Second
+const (
+	// calm is how long a stream lives that counts as healthy although nothing
+	// happened in it.
+	calm = 5 * time.Second
+	// mostMute is how many streams in a row may end without a word before
+	// everything is listed again: there are proxies that let lists through and
+	// no streams.
+	mostMute = 3
+)
 
 // Watch follows what q selects: everything that there is as Added, Synced,
 // then the changes. With q.Revision it begins after that revision and lists
@@ -22,11 +28,14 @@ const calm = 5 * time.Second
 // cluster does not answer it says Stale and tries again, ever more slowly;
 // when the server has forgotten where it was, it lists again and yields the
 // difference, or Reset where it cannot know it (more than 200,000 objects, or
-// a start from q.Revision). A driver that cannot watch is polled.
+// a start from q.Revision). A driver that cannot watch is polled, and so is a
+// kind whose lists have no revision. Of an object that was replaced by one of
+// the same name the old one is Deleted first.
 //
 // The sequence is read once. It ends when the loop is left, when the context
 // ends, which is its last error, and with an error that trying again would not
-// mend: appspan.ErrInvalid, ErrDenied, ErrUnsupported, or a closed cluster.
+// mend: appspan.ErrInvalid, ErrDenied, ErrNotFound, ErrUnsupported, or a closed
+// cluster.
 // A slow reader holds up the stream, not memory: the server ends it, and the
 // watch resumes from what was read.
 func (c *Cluster) Watch(ctx context.Context, q Query) iter.Seq2[Event, error] {
@@ -51,12 +60,13 @@ type watch struct {
 	yield   func(Event, error) bool
 	left    bool // the reader has left the loop
 
-	known    map[string]Object // what the reader knows, without JSON
+	known    map[string]Object // what the reader knows, without JSON, by place
 	gap      bool              // known lacks something that the reader may know
 	revision string            // where to resume; empty lists
 	heard    time.Time         // when the server last said something here
 	stale    bool              // the reader was told so
 	synced   bool              // the reader has heard Synced since the last Reset
+	mute     int               // streams in a row that ended at once, without a word
 }
 
 // run works until the reader leaves or something fails for good.
@@ -78,8 +88,10 @@ func (w *watch) run(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ended(ctx)
-		case err == nil && w.follows:
-			failures = 0
+		case err == nil && w.follows && w.revision != "":
+			if w.mute == 0 { // a list mends no streams
+				failures = 0
+			}
 		case err == nil:
 			failures, wait = 0, backOff(1, 2*firstWait, nil)+w.c.opts.PollInterval
 		case permanent(err):
@@ -89,7 +101,7 @@ func (w *watch) run(ctx context.Context) error {
 				failures = 0
 			}
 			failures++
-			if errors.Is(err, appspan.ErrPrecondition) {
+			if errors.Is(err, appspan.ErrPrecondition) || w.mute > 0 && w.mute%mostMute == 0 {
 				w.revision = ""
 			}
 			wait = backOff(failures, longestOutage, err)
@@ -103,7 +115,7 @@ func (w *watch) run(ctx context.Context) error {
 // permanent reports whether trying again would not mend err.
 func permanent(err error) bool {
 	for _, end := range []error{
-		appspan.ErrInvalid, appspan.ErrDenied, appspan.ErrUnsupported, appspan.ErrNotFound, appspan.ErrCorrupt, driver.ErrClosed,
+		appspan.ErrInvalid, appspan.ErrDenied, appspan.ErrUnsupported, appspan.ErrNotFound, driver.ErrClosed,
 	} {
 		if errors.Is(err, end) && !appspan.Retryable(err) {
 			return true
@@ -119,7 +131,7 @@ func (w *watch) list(ctx context.Context) error {
 		w.gap, w.synced = false, false
 		w.send(Event{Type: Reset})
 	}
-	seen := map[string]struct{}{}
+	seen := map[string]struct{}{} // of what is known: nothing else can be missed
 	for q := w.q; ; {
 		page, err := w.c.page(ctx, q)
 		if err != nil {
@@ -130,8 +142,10 @@ func (w *watch) list(ctx context.Context) error {
 		}
 		w.heard = time.Now()
 		for _, obj := range page.Items {
-			seen[identity(obj)] = struct{}{}
 			w.update(driver.Added, obj)
+			if _, known := w.known[place(obj)]; known {
+				seen[place(obj)] = struct{}{}
+			}
 			if w.left {
 				return nil
 			}
@@ -169,13 +183,17 @@ func (w *watch) follow(ctx context.Context) error {
 		return err
 	}
 	defer stream.Stop()
-	opened := time.Now()
+	opened, before := time.Now(), w.heard
 	w.current()
 	for !w.left {
 		event, err := stream.Next()
 		if err != nil {
 			if time.Since(opened) >= calm {
 				w.heard = time.Now()
+			}
+			w.mute++
+			if w.heard != before {
+				w.mute = 0
 			}
 			if !errors.Is(err, io.EOF) {
 				w.c.health.heard(err)
@@ -207,8 +225,12 @@ func (w *watch) send(e Event) {
 // update tells the reader of an object, if it does not know this state.
 // Whether it is new to the reader says what is known, or else the server.
 func (w *watch) update(said driver.WatchEventType, obj Object) {
-	id := identity(obj)
+	id := place(obj)
 	before, known := w.known[id]
+	if known && before.UID != obj.UID {
+		w.remove(before)
+		known = false
+	}
 	if known && before.Revision == obj.Revision && obj.Revision != "" {
 		return
 	}
@@ -226,11 +248,18 @@ func (w *watch) update(said driver.WatchEventType, obj Object) {
 	w.send(e)
 }
 
-// remove tells the reader that an object is gone.
+// remove tells the reader that an object is gone, unless it knows that, and
+// what has taken the object's place.
 func (w *watch) remove(obj Object) {
-	delete(w.known, identity(obj))
+	if now, known := w.known[place(obj)]; known && now.UID != obj.UID {
+		return
+	}
+	delete(w.known, place(obj))
 	w.send(Event{Type: Deleted, Object: obj})
 }
+
+// place is where an object of a watch stands, whichever it is.
+func place(obj Object) string { return obj.Namespace + "/" + obj.Name }
 
 // current tells the reader that it knows everything, if that is news.
 func (w *watch) current() {

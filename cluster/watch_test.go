@@ -70,6 +70,7 @@ func TestWatchTellsEverything(t *testing.T) {
 	t.Parallel()
 	var (
 		a1, a2, b1, b3, c4 = pod("a", "1"), pod("a", "2"), pod("b", "1"), pod("b", "3"), pod("c", "4")
+		other              = driver.Object{Ref: a1.Ref, UID: "another", Revision: "5"}
 		down               = appspan.MarkRetryable(fmt.Errorf("%w: connection reset", appspan.ErrUnavailable), 0)
 		tooOld             = fmt.Errorf("%w: too old resource version", appspan.ErrPrecondition)
 		at                 = func(revision string, items ...driver.Object) driver.Page {
@@ -131,6 +132,18 @@ func TestWatchTellsEverything(t *testing.T) {
 		"a driver that cannot watch is polled": {
 			script: script{lists: []any{at("1", a1, b1), at("2", a2, b1), appspan.ErrUnavailable, appspan.ErrUnavailable, at("3", a2)}},
 			want:   "added a@1, added b@1, synced, modified a@2, stale, deleted b@1, synced",
+		},
+		"what has been replaced while nobody looked is deleted first": {
+			script: script{lists: []any{at("1", a1, b1), at("7", other)}, openings: []opening{{steps: []step{{err: tooOld}}}, {steps: []step{event(driver.Deleted, a1), event(driver.Deleted, other)}}}},
+			want:   "added a@1, added b@1, synced, deleted a@1, added a@5, deleted b@1, deleted a@5", resumed: []string{"1", "7"},
+		},
+		"a list that cannot be read is an outage": {
+			script: script{lists: []any{fmt.Errorf("%w: <html>", appspan.ErrCorrupt), at("1", a1)}, openings: []opening{{}}},
+			want:   "stale, added a@1, synced", resumed: []string{"1"},
+		},
+		"streams that end without a word do not hide what happens": {
+			script: script{lists: []any{at("1", a1), at("7", a2)}, openings: []opening{{steps: []step{endOfStream}}, {steps: []step{endOfStream}}, {steps: []step{endOfStream}}, {}}},
+			want:   "added a@1, synced, modified a@2", resumed: []string{"1", "1", "1", "7"},
 		},
 		"a denied list ends it": {
 			script: script{lists: []any{appspan.ErrDenied}, openings: []opening{{}}}, err: appspan.ErrDenied,
@@ -236,6 +249,21 @@ func TestAStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 		for range c.Watch(ctx, pods) {
 		}
 		require.Less(t, s.opened, 260)
+	})
+}
+
+func TestAKindWithoutRevisionsIsPolled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := script{lists: []any{driver.Page{}}, openings: []opening{{}}}
+		c := cluster.New("eu-1", s.driver(), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for range c.Watch(ctx, pods) {
+		}
+		require.Zero(t, s.opened)
+		require.Greater(t, s.listed, 300)
+		require.Less(t, s.listed, 400)
 	})
 }
 
