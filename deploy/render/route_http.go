@@ -122,6 +122,9 @@ func (b *builder) gatewayRule(r *appmodel.Route, rule *appmodel.HTTPRule) (gatew
 		if p := t.port.AppProtocol; rule.WebSocket && webSocketProtocol(p) == "" {
 			b.routeNote(r, Information, ruleAt(rule, "webSocket"), "port %d of %s says that it speaks %s, so the gateway is not told that WebSockets are meant", t.port.Port, t.component.ID, p)
 		}
+		if nginxProtocol(t.port.AppProtocol) == "HTTPS" {
+			b.routeNote(r, Information, ruleAt(rule, "to"), "component %s speaks TLS; a gateway does towards it if a BackendTLSPolicy says so", t.component.ID)
+		}
 		if externalName(t.component) {
 			b.routeNote(r, Warning, ruleAt(rule, "to"), "component %s is a DNS name elsewhere; many gateways lead nowhere but to addresses", t.component.ID)
 		}

@@ -173,20 +173,24 @@ func (b *builder) ingressRule(r *appmodel.Route, rule *appmodel.HTTPRule, nginx 
 	if len(to) == 0 {
 		return nil
 	}
-	kind := netv1.PathTypePrefix
+	kind, path := netv1.PathTypePrefix, rule.Path
 	switch rule.Match {
 	case "exact":
 		kind = netv1.PathTypeExact
-	case "regex":
-		kind = netv1.PathTypeImplementationSpecific
+	case "regex": // it begins where the path begins
+		kind, path = netv1.PathTypeImplementationSpecific, strings.TrimPrefix(rule.Path, "^")
+		if !strings.HasPrefix(path, "/") {
+			b.routeNote(r, Warning, ruleAt(rule, "path"), "the path of an Ingress begins with /; the rule is left out")
+			return nil
+		}
 	}
-	x := &ingressRule{rule: rule, path: netv1.HTTPIngressPath{Path: rule.Path, PathType: &kind}}
+	x := &ingressRule{rule: rule, path: netv1.HTTPIngressPath{Path: path, PathType: &kind}}
+	main, instead := heaviest(to)
 	if nginx {
 		b.nginxRule(r, x)
 	} else {
 		b.ingressLacks(r, rule)
 	}
-	main, instead := heaviest(to)
 	switch {
 	case nginx && len(to) == 2: // the first stays what it is while the weights shift
 		main, x.other = to[0], to[1]
@@ -197,6 +201,11 @@ func (b *builder) ingressRule(r *appmodel.Route, rule *appmodel.HTTPRule, nginx 
 		b.routeNote(r, Warning, ruleAt(rule, "to"), "the cluster's Ingress is not known to share requests by weight; %s", instead)
 	}
 	x.path.Backend = b.ingressBackend(main)
+	if protocol := nginxProtocol(main.port.AppProtocol); protocol != "" && nginx {
+		x.annotations[nginxPrefix+"backend-protocol"] = protocol
+	} else if protocol != "" {
+		b.routeNote(r, Warning, ruleAt(rule, "to"), "component %s speaks %s, which the cluster's ingress controller may have to be told by annotations", main.component.ID, protocol)
+	}
 	return x
 }
 

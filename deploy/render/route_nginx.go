@@ -77,6 +77,20 @@ func (b *builder) nginxRule(r *appmodel.Route, x *ingressRule) {
 	x.annotations = out
 }
 
+// nginxProtocol is what has to be said of what a component speaks, as an
+// application protocol; empty for HTTP.
+func nginxProtocol(spoken string) string {
+	switch spoken {
+	case "https", "kubernetes.io/wss":
+		return "HTTPS"
+	case "grpc":
+		return "GRPC"
+	case "grpcs":
+		return "GRPCS"
+	}
+	return ""
+}
+
 // nginxTarget takes the place of a path that matches [nginxExpressions].
 func nginxTarget(path, prefix string) string {
 	switch prefix = strings.TrimSuffix(prefix, "/"); {
@@ -99,7 +113,7 @@ func (b *builder) nginxExpressions(r *appmodel.Route, rules []*ingressRule) {
 		path := regexp.QuoteMeta(strings.TrimSuffix(x.rule.Path, "/"))
 		switch {
 		case x.rule.Match == "regex":
-			path = x.rule.Path
+			path = x.path.Path
 		case x.rule.Match == "exact":
 			path = regexp.QuoteMeta(x.rule.Path) + "()()()()()$"
 		case path == "":

@@ -122,6 +122,15 @@ routes:
   - id: chat
     http: {hosts: ["${param.host}"], tls: {issuer: letsencrypt}, rules: [{path: /, to: [{component: web, port: http}]}, {path: /ws, webSocket: true, to: [{component: next}]},
       {path: /v1.0, match: exact, to: [{component: third}]}, {path: /old, rewrite: {prefix: /new}, to: [{component: third}]}]}
+  - id: extras
+    http: {hosts: [extras.example.com, "*.extras.example.com"], tls: {secret: cert}, rules: [
+      {path: /bounded, maxBodySize: 20Mi, timeouts: {connect: 5s, request: 1500ms, backend: 1h}, to: [{component: next}]},
+      {path: /patient, timeouts: {backend: 90m}, sessionAffinity: clientIP, to: [{component: next}]},
+      {path: /whole, rewrite: {path: /all, host: inner.example}, to: [{component: third}]},
+      {name: root, path: /, match: regex, to: [{component: web, port: https}]},
+      {name: picked, path: /, method: PUT, headers: [{name: X-Beta, value: "1"}], cookies: [{name: beta, value: a.b}], to: [{component: next}]},
+      {name: cookies, path: /, cookies: [{name: a, value: b}, {name: c, value: d}], to: [{component: next}]},
+      {name: purge, path: /, method: PURGE, to: [{component: next}]}]}
 `},
 		{name: "stream", kinds: []string{"TLSRoute", "TCPRoute", "UDPRoute", "Service public"}, routes: `
 routes:
