@@ -4,9 +4,9 @@ import "time"
 
 // Event tells what a long call just did or saw. Events are delivered by one
 // goroutine per call, never two at a time and never after the call returned;
-// within one cluster they come in order. Progress is coalesced under
-// pressure, changes of state are never dropped. A slow receiver delays only
-// later events, not the work.
+// within one cluster they come in order. Of the events of one kind, cluster,
+// phase and component that wait for a slow receiver only the latest is kept,
+// so that it hears the last state of everything, and delays only events.
 type Event struct {
 	// Seq counts the events of one call from 1, without gaps in what is
 	// delivered.
@@ -38,7 +38,7 @@ type EventKind string
 const (
 	// EventProgress: work goes on. May be coalesced.
 	EventProgress EventKind = "progress"
-	// EventState: something changed its state. Never dropped.
+	// EventState: something changed its state. The last one always comes.
 	EventState EventKind = "state"
 	// EventWarning: something a person should look at; the call goes on.
 	EventWarning EventKind = "warning"

@@ -144,7 +144,7 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 	}
 	if body, err := d.readRelease(ctx, c, v.scope, v.revision); err == nil {
 		if app, err := decodeApplication(body.Resolved); err == nil {
-			v.app = app
+			v.app, v.services = app, body.Services
 		}
 	}
 	return observedKinds(info, st.record.Kinds), nil

@@ -31,7 +31,9 @@ type releaseBody struct {
 	Params   map[string]appmodel.JSON `json:"params,omitempty"`
 	Images   map[string]string        `json:"images,omitempty"`
 	Bound    []boundNeed              `json:"bound,omitempty"`
-	Intent   *intent                  `json:"intent"`
+	// Services must have endpoints when the application is ready.
+	Services []string `json:"services,omitempty"`
+	Intent   *intent  `json:"intent"`
 }
 
 // releaseHead binds the parts of a release together; it is signed.
