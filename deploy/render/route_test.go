@@ -53,12 +53,18 @@ func edges(t testing.TB) map[string]driver.Info {
 	return map[string]driver.Info{"nginx": nginx, "other": other, "gateway": gateway, "none": none}
 }
 
-// decode is an application that is written in YAML.
+// decode is an application that is written in YAML; what has to be answered is.
 func decode(t testing.TB, text string) *appmodel.Application {
 	t.Helper()
 	app, _, err := appmodel.Decode([]byte(text), nil)
 	require.NoError(t, err)
-	app, _, err = appmodel.Resolve(app, nil)
+	answers := map[string]appmodel.JSON{}
+	for _, p := range app.Parameters {
+		if p.Default == nil {
+			answers[p.Name] = appmodel.JSON(`"answer"`)
+		}
+	}
+	app, _, err = appmodel.Resolve(app, answers)
 	require.NoError(t, err)
 	return app
 }
