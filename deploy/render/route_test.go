@@ -15,6 +15,7 @@ import (
 
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/fake"
 	"github.com/appspan-dev/appspan/deploy/render"
 )
 
@@ -106,13 +107,8 @@ func golden(t *testing.T, name, text string) {
 	require.Equal(t, string(want), text, "review the difference, then run with -update")
 }
 
-func TestRoutesRenderToTheirGoldens(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name, routes string
-		kinds        []string
-	}{
-		{name: "weights", kinds: []string{"Ingress", "HTTPRoute"}, routes: `
+// weightRoutes share requests.
+const weightRoutes = `
 routes:
   - id: two
     http: {hosts: [two.example.com], rules: [{path: /, to: [{component: web, port: http, weight: 3}, {component: next}]},
@@ -122,8 +118,10 @@ routes:
   - id: header
     http: {hosts: [header.example.com], rules: [{name: beta, path: /, headers: [{name: X-Beta, value: "yes"}], to: [{component: next}]}, {path: /, to: [{component: web, port: http}]},
       {name: posts, path: /, method: POST, to: [{component: third}]}]}
-`},
-		{name: "websocket", kinds: []string{"Ingress", "HTTPRoute"}, routes: `
+`
+
+// extraRoutes ask for more than host and path.
+const extraRoutes = `
 routes:
   - id: chat
     http: {hosts: ["${param.host}"], tls: {issuer: letsencrypt}, rules: [{path: /, to: [{component: web, port: http}]}, {path: /ws, webSocket: true, to: [{component: next}]},
@@ -137,8 +135,10 @@ routes:
       {name: picked, path: /, method: PUT, headers: [{name: X-Beta, value: "1"}], cookies: [{name: beta, value: a.b}], to: [{component: next}]},
       {name: cookies, path: /, cookies: [{name: a, value: b}, {name: c, value: d}], to: [{component: next}]},
       {name: purge, path: /, method: PURGE, to: [{component: next}]}]}
-`},
-		{name: "stream", kinds: []string{"TLSRoute", "TCPRoute", "UDPRoute", "Service public"}, routes: `
+`
+
+// streamRoutes are for what is not HTTP.
+const streamRoutes = `
 routes:
   - {id: sql, tcp: {port: 3306, to: [{component: web, port: http, weight: 9}, {component: next}]}}
   - {id: other-port, annotations: {example.com/pool: blue}, tcp: {port: 3307, to: [{component: next}]}}
@@ -150,7 +150,17 @@ routes:
   - {id: through, tls: {hosts: [mail.example.com], to: [{component: web, port: https}]}}
   - {id: elsewhere, tls: {hosts: [mail.example.org], port: 8443, to: [{component: web, port: https}]}}
   - {id: no-host, tls: {to: [{component: web, port: https}]}}
-`},
+`
+
+func TestRoutesRenderToTheirGoldens(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, routes string
+		kinds        []string
+	}{
+		{name: "weights", kinds: []string{"Ingress", "HTTPRoute"}, routes: weightRoutes},
+		{name: "websocket", kinds: []string{"Ingress", "HTTPRoute"}, routes: extraRoutes},
+		{name: "stream", kinds: []string{"TLSRoute", "TCPRoute", "UDPRoute", "Service public"}, routes: streamRoutes},
 	} {
 		for edge, info := range edges(t) {
 			if test.name == "stream" && (edge == "nginx" || edge == "other") {
@@ -205,6 +215,34 @@ func TestACanaryGetsItsShare(t *testing.T) {
 			require.Equal(t, "app-next", canary.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name)
 			main.Spec.Rules[0].HTTP.Paths[0].Backend = canary.Spec.Rules[0].HTTP.Paths[0].Backend
 			require.Equal(t, main.Spec.Rules, canary.Spec.Rules, "a canary has the hosts and paths of its main Ingress")
+		})
+	}
+}
+
+// What a cluster says of itself is what routes are rendered for, and it takes
+// them.
+func TestAnAPIServerAcceptsEveryRoute(t *testing.T) {
+	t.Parallel()
+	gateway := edges(t)["gateway"].Gateways
+	for name, options := range map[string]*fake.Options{"nginx": {}, "gateway": {Gateways: gateway}, "none": {IngressClasses: []driver.IngressClass{}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := fake.New(options)
+			defer f.Close()
+			info, err := f.Info(t.Context())
+			require.NoError(t, err)
+			ns, err := driver.ParseObject([]byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"ns"}}`))
+			require.NoError(t, err)
+			_, err = f.Apply(t.Context(), ns, driver.ApplyOptions{Manager: "test"})
+			require.NoError(t, err)
+			for _, routes := range []string{weightRoutes, extraRoutes, streamRoutes} {
+				out, err := render.Render(edgeInput(decode(t, routed+routes), info))
+				require.NoError(t, err)
+				for _, o := range out.Objects {
+					_, err := f.Apply(t.Context(), o.Object, driver.ApplyOptions{Manager: "test"})
+					require.NoError(t, err, o.Ref)
+				}
+			}
 		})
 	}
 }
