@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"github.com/appspan-dev/appspan"
 )
@@ -18,38 +19,53 @@ import (
 // [ParseKeyFile]. Where a platform cannot mount files so, read the file and
 // call ParseKeyFile.
 func OpenKeyFile(path string) (*Keyring, error) {
-	data, err := readKeyFile(path)
+	f, err := openKeyFile(path)
 	if err != nil {
 		return nil, err
 	}
-	ring, err := ParseKeyFile(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return ring, nil
+	defer f.Close()
+	return readKeyFile(f)
 }
 
-func readKeyFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// openKeyFile opens a file and refuses it if it is none, or not its owner's
+// alone.
+func openKeyFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nobody may ever write to a pipe
 	if err != nil {
 		return nil, diskError("open key file", err)
 	}
-	defer f.Close()
+	if err := checkKeyFile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func checkKeyFile(f *os.File) error {
+	path := f.Name()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, diskError("open key file", err)
+		return diskError("open key file", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("key file %s: %w: it is not a regular file; name a file", path, appspan.ErrInvalid)
+		return fmt.Errorf("key file %s: %w: it is not a regular file; name a file", path, appspan.ErrInvalid)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("key file %s: %w: its mode %04o lets others read or write it; run: chmod 600 %s", path, appspan.ErrDenied, mode, path)
+		return fmt.Errorf("key file %s: %w: its mode %04o lets others read or write it; run: chmod 600 %s", path, appspan.ErrDenied, mode, path)
 	}
+	return nil
+}
+
+func readKeyFile(f *os.File) (*Keyring, error) {
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
 		return nil, diskError("read key file", err)
 	}
-	return data, nil
+	ring, err := ParseKeyFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return ring, nil
 }
 
 // CreateKeyFile makes a keyring of one new key and stores it in a new file that
@@ -89,18 +105,54 @@ func OpenOrCreateKeyFile(path string) (*Keyring, error) {
 // WriteKeyFile stores the keyring in place of the file, which is on disk when
 // it returns and is never there in part. It is for [Keyring.Rotate]. A file
 // that holds a key which this ring does not have is appspan.ErrConflict, and
-// one that it cannot read fails as in [OpenKeyFile]: neither is touched.
+// one that it cannot read fails as in [OpenKeyFile]: neither is touched. Of
+// processes of one machine that do so at the same time none overlooks
+// another's keys, except on Windows and over a network's file system without
+// locks. A symbolic link stays one: the file that it names is replaced.
 func (k *Keyring) WriteKeyFile(path string) error {
-	old, err := OpenKeyFile(path)
-	if err != nil && !errors.Is(err, appspan.ErrNotFound) {
+	if file, err := filepath.EvalSymlinks(path); err == nil {
+		path = file
+	}
+	for range mostReplaced {
+		err := k.replace(path)
+		if errors.Is(err, appspan.ErrNotFound) {
+			err = k.store(path, os.Link) // fails where somebody else was faster
+		}
+		if !errors.Is(err, errReplaced) && !errors.Is(err, appspan.ErrExists) {
+			return err
+		}
+	}
+	return fmt.Errorf("key file %s: %w: others go on replacing it; repeat", path, appspan.ErrConflict)
+}
+
+// mostReplaced is how often others may replace a key file while it is written.
+const mostReplaced = 1000
+
+var errReplaced = errors.New("another process has replaced it")
+
+// replace stores the keyring in place of a file, whose lock it holds.
+func (k *Keyring) replace(path string) error {
+	f, err := openKeyFile(path)
+	if err != nil {
 		return err
 	}
-	if old != nil {
-		for _, key := range old.Keys() {
-			if _, ok := k.find(key.id); !ok {
-				return fmt.Errorf("key file %s: %w: it holds %s, which would be lost; open it again and repeat, or move it away first", path, appspan.ErrConflict, key)
-			}
+	defer f.Close()
+	old, err := readKeyFile(f)
+	if err != nil {
+		return err
+	}
+	for _, key := range old.Keys() {
+		if _, ok := k.find(key.id); !ok {
+			return fmt.Errorf("key file %s: %w: it holds %s, which would be lost; open it again and repeat, or move it away first", path, appspan.ErrConflict, key)
 		}
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return diskError("open key file", err)
+	}
+	lock(f)
+	if now, err := os.Stat(path); err != nil || !os.SameFile(opened, now) {
+		return errReplaced
 	}
 	return k.store(path, os.Rename)
 }

@@ -17,7 +17,8 @@ const maxKeys = 64
 var ErrUnknownKey = fmt.Errorf("unknown key: %w", appspan.ErrDenied)
 
 // Keyring holds one key that seals, and older ones that still open. It is safe
-// for concurrent use. It prints without its secrets.
+// for concurrent use. It prints without its secrets. The zero Keyring holds no
+// key and is not valid.
 type Keyring struct {
 	mu   sync.RWMutex
 	keys []Key // the active one first, then the others from the newest to the oldest

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -375,6 +376,79 @@ func TestProcessesThatStartTogetherGetOneKey(t *testing.T) {
 		require.NotNil(t, r)
 		require.Equal(t, rings[0].Keys(), r.Keys())
 	}
+}
+
+// Each process rotates the ring that it has read, and reads it again when it
+// was too late.
+func TestProcessesThatRotateTogetherLoseNoKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	_, err := CreateKeyFile(path)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var written []Key
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for done := false; !done; {
+				ring, err := OpenKeyFile(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				key, _ := ring.Rotate(nil)
+				switch err := ring.WriteKeyFile(path); {
+				case err == nil:
+					mu.Lock()
+					written = append(written, key)
+					mu.Unlock()
+					done = true
+				case !errors.Is(err, appspan.ErrConflict):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	ring, err := OpenKeyFile(path)
+	require.NoError(t, err)
+	for _, key := range written {
+		_, ok := ring.find(key.id)
+		require.True(t, ok, "%s was written and is lost", key)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "no temporary file stays")
+}
+
+func TestAKeyFileBehindALinkIsReplacedThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "keys.json"), filepath.Join(dir, "link")
+	ring, err := CreateKeyFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink("keys.json", link))
+	_, err = ring.Rotate(nil)
+	require.NoError(t, err)
+	require.NoError(t, ring.WriteKeyFile(link))
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.Equal(t, os.ModeSymlink, info.Mode().Type())
+	stored, err := OpenKeyFile(file)
+	require.NoError(t, err)
+	require.Equal(t, ring.Keys(), stored.Keys())
+}
+
+func TestAPipeIsNoKeyFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := exec.Command("mkfifo", "-m", "600", path).Run(); err != nil {
+		t.Skip("no mkfifo: ", err)
+	}
+	_, err := OpenKeyFile(path)
+	require.ErrorIs(t, err, appspan.ErrInvalid, "and nobody waits for its other end")
+	require.ErrorIs(t, testRing(t, 1).WriteKeyFile(path), appspan.ErrInvalid)
 }
 
 func TestAKeyringIsSafeForConcurrentUse(t *testing.T) {
