@@ -45,7 +45,7 @@ func (d *Deployer) nextRelease(ctx context.Context, p *Plan, l *live, w *work, o
 		return err
 	}
 	d.planChanges(p, l, w, out)
-	return nil
+	return d.planGrowth(l, w, out)
 }
 
 func runsAtEachRelease(app *appmodel.Application) bool {

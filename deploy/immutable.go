@@ -31,7 +31,7 @@ func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, m manager
 	change.Action = ActionReplace
 	change.Reason = fmt.Sprintf("%s cannot be changed in place", fixed[0].at)
 	if o.Kind == "StatefulSet" {
-		change.Reason += "; its pods and claims stay, and claims that exist keep their size"
+		change.Reason += "; its pods and claims stay, and no claim shrinks"
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func judgePorts(l *live, o *desired, current map[string]any, m managers) []Refus
 
 // judgeClaim lets claims grow where their class can, and refuses the rest.
 func judgeClaim(p *Plan, l *live, o *desired, current map[string]any, differences, fixed []difference, change *Change) []Refusal {
-	size := trail{{field: "spec"}, {field: "resources"}, {field: "requests"}, {field: "storage"}}
+	size := storageRequest()
 	for _, diff := range differences {
 		if diff.at.String() != size.String() {
 			continue

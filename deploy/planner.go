@@ -207,6 +207,8 @@ type work struct {
 	values  secretValues
 	// byRef finds the desired object of a change.
 	byRef map[driver.Ref]*desired
+	// grown are claims that were made from templates and grow with them.
+	grown []*desired
 	// release is what jobs that run at each release are made for.
 	release string
 	// services must have endpoints when the application is ready.
@@ -248,6 +250,9 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 		d.planRemoval(p, l, out)
 	} else {
 		d.planChanges(p, l, w, out)
+		if err := d.planGrowth(l, w, out); err != nil {
+			return err
+		}
 		if err := d.nextRelease(ctx, p, l, w, out); err != nil {
 			return err
 		}

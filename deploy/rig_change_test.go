@@ -41,6 +41,7 @@ func TestRigAStatefulSetThatCannotChangeInPlaceKeepsItsPodsAndData(t *testing.T)
 		require.NotEmpty(t, before[ref])
 		require.Equal(t, before[ref], after[ref], ref)
 	}
+	require.Equal(t, []string{"2Gi"}, r.kubectl("rig-1", "get", "pvc", "data-shop-db-0", "-o", "jsonpath={.spec.resources.requests.storage}"))
 	p, err = r.Plan(t.Context(), larger, to, nil)
 	require.NoError(t, err)
 	require.True(t, p.Empty(), "%+v", p.Clusters)

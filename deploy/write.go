@@ -216,7 +216,7 @@ func (a *applier) tasks() []task {
 		byRef[a.fresh.Changes[i].Object] = &a.fresh.Changes[i]
 	}
 	var out []task
-	for _, o := range a.fresh.work.objects {
+	for _, o := range slices.Concat(a.fresh.work.grown, a.fresh.work.objects) {
 		if c := byRef[o.Ref]; c != nil {
 			out = append(out, task{change: c, object: o})
 		}
@@ -309,7 +309,9 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.record.Inventory[inventoryKey(t.object.Ref)] = item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash, Keep: t.object.Keep}
+	if t.object.hash != "" { // a claim that a template made is not ours to list
+		a.record.Inventory[inventoryKey(t.object.Ref)] = item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash, Keep: t.object.Keep}
+	}
 	if t.change.Action == ActionCreate {
 		a.result.Created++
 	} else {
