@@ -6,6 +6,7 @@ import (
 	"os"
 	"sort"
 	"strings"
+	"unicode"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/deploy"
@@ -20,10 +21,13 @@ type display struct {
 	drawn int
 }
 
-func newDisplay(plain bool) *display {
-	info, err := os.Stdout.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
-	return &display{out: os.Stdout, live: terminal && !plain, lines: map[string]string{}}
+func newDisplay(out io.Writer, plain bool) *display {
+	terminal := false
+	if f, ok := out.(*os.File); ok && os.Getenv("TERM") != "dumb" {
+		info, err := f.Stat()
+		terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return &display{out: out, live: terminal && !plain, lines: map[string]string{}}
 }
 
 // chapter begins a part of the story.
@@ -47,6 +51,12 @@ func (d *display) event(e appspan.Event) {
 	if e.Component != "" && e.Kind != appspan.EventProgress {
 		text = e.Component + " " + text
 	}
+	text = strings.Map(func(r rune) rune { // it may come from a cluster: one line, and nothing that steers the terminal
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
 	if e.Total > 0 {
 		text = fmt.Sprintf("[%d/%d] %s", e.Done, e.Total, text)
 	}

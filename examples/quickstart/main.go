@@ -11,8 +11,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -26,7 +28,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
 		}
@@ -46,13 +48,13 @@ type settings struct {
 	timeout    time.Duration
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	var s settings
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file; without it the clusters are in memory")
 	flags.StringVar(&s.contexts, "contexts", "", "contexts of the kubeconfig, separated by commas (default: its current one)")
 	flags.StringVar(&s.namespace, "namespace", "appspan-quickstart", "namespace for the application")
-	flags.StringVar(&s.keyFile, "keys", "", "file with the keys that seal secrets, made if absent (default: keys of this run alone)")
+	flags.StringVar(&s.keyFile, "keys", "", "file with the keys that seal secrets, made if absent (default: with -kubeconfig appspan/quickstart.keys of your configuration directory, else keys of this run alone)")
 	flags.BoolVar(&s.keep, "keep", false, "leave the application running at the end")
 	flags.BoolVar(&s.plain, "plain", false, "plain lines instead of a live display")
 	flags.DurationVar(&s.timeout, "timeout", 5*time.Minute, "how long the application may take to become ready")
@@ -66,6 +68,9 @@ func run(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
 	}
+	if s.contexts != "" && s.kubeconfig == "" {
+		return errors.New("-contexts are those of a -kubeconfig; name one")
+	}
 	clusters, err := connect(s)
 	if err != nil {
 		return err
@@ -75,7 +80,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return story(ctx, s, clusters, keys)
+	err = story(ctx, s, clusters, keys, out)
+	if err != nil && s.kubeconfig != "" {
+		err = fmt.Errorf("%w\nWhat was deployed is still in namespace %s; run it again to go on", err, s.namespace)
+	}
+	return err
 }
 
 // connect opens the clusters: two in memory, or contexts of a kubeconfig.
@@ -92,10 +101,16 @@ func connect(s settings) (*cluster.Set, error) {
 		return nil, err
 	}
 	var members []*cluster.Cluster
+	closeAll := func() {
+		for _, c := range members {
+			_ = c.Close()
+		}
+	}
 	for _, name := range strings.Split(s.contexts, ",") {
 		name = strings.TrimSpace(name)
 		driver, err := kube.FromKubeconfig(config, name, nil)
 		if err != nil {
+			closeAll()
 			return nil, err
 		}
 		if name == "" {
@@ -103,10 +118,27 @@ func connect(s settings) (*cluster.Set, error) {
 		}
 		members = append(members, cluster.New(name, driver, nil))
 	}
-	return cluster.NewSet(members...)
+	set, err := cluster.NewSet(members...)
+	if err != nil {
+		closeAll()
+	}
+	return set, err
 }
 
+// openKeys opens the keys. Clusters that outlive the run need keys that do: what
+// it stores there could not be read again, after a failure or with -keep.
 func openKeys(s settings) (*seal.Keyring, error) {
+	if s.keyFile == "" && s.kubeconfig != "" {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return nil, fmt.Errorf("where to keep the keys: %w; name a file with -keys", err)
+		}
+		dir = filepath.Join(dir, "appspan")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("where to keep the keys: %w; name a file with -keys", err)
+		}
+		s.keyFile = filepath.Join(dir, "quickstart.keys")
+	}
 	if s.keyFile != "" {
 		return seal.OpenOrCreateKeyFile(s.keyFile)
 	}

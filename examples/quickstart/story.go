@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -28,12 +29,12 @@ type narrator struct {
 	settings settings
 }
 
-func story(ctx context.Context, s settings, clusters *cluster.Set, keys *seal.Keyring) error {
+func story(ctx context.Context, s settings, clusters *cluster.Set, keys *seal.Keyring, out io.Writer) error {
 	d, err := deploy.New(clusters, &deploy.Options{Installation: "quickstart", Keys: keys, Authorizer: appspan.AllowAll{}})
 	if err != nil {
 		return err
 	}
-	n := &narrator{display: newDisplay(s.plain), deployer: d, settings: s,
+	n := &narrator{display: newDisplay(out, s.plain), deployer: d, settings: s,
 		target: deploy.Target{Clusters: clusters.Names(), Namespace: s.namespace}}
 	app, err := n.importCompose(ctx)
 	if err != nil {
