@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/appspan-dev/appspan/cluster/driver"
 )
@@ -24,6 +25,11 @@ func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, m manager
 		if refusals := judgePorts(l, o, current, m); len(refusals) > 0 {
 			return refusals
 		}
+	}
+	if len(fixed) == 0 && o.Kind == "Deployment" && strandedRollingUpdate(l, o, current, m) {
+		change.Action = ActionReplace
+		change.Reason = "the parameters of its rolling update are not ours to take away, and with them the server refuses to recreate; its pods stay until their template changes"
+		return nil
 	}
 	if len(fixed) == 0 {
 		return nil
@@ -124,14 +130,36 @@ func mutable(kind string, at trail) bool {
 	return true
 }
 
-// propagation is how an object is deleted to be made anew: what a StatefulSet
-// owns is taken over by the next one.
-func propagation(action Action, kind string) driver.Propagation {
-	if action == ActionReplace && kind == "StatefulSet" {
+// strandedRollingUpdate reports whether a Deployment is to recreate its pods
+// and would keep the parameters of a rolling update, which the server refuses:
+// an apply takes away only what nobody but us owns, and defaults are nobody's.
+func strandedRollingUpdate(l *live, o *desired, current map[string]any, m managers) bool {
+	at := trail{{field: "spec"}, {field: "strategy"}}
+	if kind, _ := lookup(o.tree, at.with(step{field: "type"})).(string); kind != "Recreate" {
+		return false
+	}
+	at = at.with(step{field: "rollingUpdate"})
+	parameters, _ := lookup(current, at).(map[string]any)
+	entry, _ := m.applied(l.scope.manager())
+	for name := range parameters {
+		leaf := at.with(step{field: name})
+		if entry.Fields == nil || !owns(entry.Fields, leaf) || len(m.owners(leaf, l.scope.manager())) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// propagation is how an object is deleted to be made anew: what a StatefulSet,
+// or a Deployment that selects the same pods, owns is taken over by the next
+// one.
+func propagation(c *Change) driver.Propagation {
+	selects := func(f FieldChange) bool { return strings.HasPrefix(f.Path, ".spec.selector") }
+	switch {
+	case c.Action != ActionReplace:
+		return driver.Background
+	case c.Object.Kind == "StatefulSet", c.Object.Kind == "Deployment" && !slices.ContainsFunc(c.Fields, selects):
 		return driver.Orphan
 	}
-	if action == ActionReplace {
-		return driver.Foreground
-	}
-	return driver.Background
+	return driver.Foreground
 }

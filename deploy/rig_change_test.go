@@ -205,3 +205,46 @@ components:
 	require.ErrorIs(t, err, appspan.ErrConflict)
 	require.Equal(t, claims, r.claims("rig-1"))
 }
+
+// TestRigADeploymentComesToRecreate whoever owns the parameters of its rolling
+// update, and its pods stay as long as their template does.
+func TestRigADeploymentComesToRecreate(t *testing.T) {
+	t.Parallel()
+	text := func(update string) *appmodel.Application {
+		return decode(t, `apiVersion: appspan.dev/v1alpha1
+kind: Application
+metadata: {name: shop}
+components:
+  - {id: web, kind: service, image: "registry.example.com/web:1"`+update+`}
+`)
+	}
+	for name, before := range map[string]string{
+		"from defaults":          ", kubernetes: {defaults: none}",
+		"from half of it":        ", update: {maxSurge: 1}",
+		"from what we asked for": ", update: {maxSurge: 2, maxUnavailable: 1}",
+		"from what somebody set": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "recreate", rigOptions{})
+			to := r.on("rig-1")
+			r.deployed(text(before), to)
+			after := ", update: {strategy: recreate}"
+			switch before {
+			case "":
+				r.kubectl("rig-1", "patch", "deployment", "shop-web", "-p", `{"spec":{"strategy":{"rollingUpdate":{"maxSurge":3}}}}`)
+			case ", kubernetes: {defaults: none}":
+				after += before
+			}
+			pods := r.kubectl("rig-1", "get", "pods", "-o", "name")
+			result := r.deployed(text(after), to)
+			require.Equal(t, status.Ready, result.Clusters[0].Status.Value)
+			require.Equal(t, []string{`{"type":"Recreate"}`}, r.kubectl("rig-1", "get", "deployment", "shop-web", "-o", "jsonpath={.spec.strategy}"))
+			require.Equal(t, pods, r.kubectl("rig-1", "get", "pods", "-o", "name"))
+			p, err := r.Plan(t.Context(), text(after), to, nil)
+			require.NoError(t, err)
+			require.True(t, p.Empty(), "%+v", p.Clusters)
+			r.removed("shop", to, true)
+		})
+	}
+}

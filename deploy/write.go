@@ -340,7 +340,7 @@ func (a *applier) countCreated() {
 
 // deleteAndWait deletes an object and returns when it is gone.
 func (a *applier) deleteAndWait(ctx context.Context, c *Change) error {
-	err := a.cluster.Delete(ctx, c.Object, driver.DeleteOptions{UID: c.UID, Propagation: propagation(c.Action, c.Object.Kind)})
+	err := a.cluster.Delete(ctx, c.Object, driver.DeleteOptions{UID: c.UID, Propagation: propagation(c)})
 	if err != nil && !errors.Is(err, appspan.ErrNotFound) {
 		return err
 	}
