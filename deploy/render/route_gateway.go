@@ -147,7 +147,7 @@ func parents(g *driver.Gateway, listeners []driver.Listener) []parentRef {
 func (b *builder) backendRefs(targets []target) []backendRef {
 	var out []backendRef
 	for _, t := range targets {
-		out = append(out, backendRef{Name: b.serviceName(t.component), Port: t.port.Number(), Weight: t.weight})
+		out = append(out, backendRef{Name: b.serviceName(t.component), Port: b.servicePort(t.component, t.port), Weight: t.weight})
 	}
 	return out
 }

@@ -130,7 +130,7 @@ func (b *builder) gatewayRule(r *appmodel.Route, rule *appmodel.HTTPRule) (gatew
 		}
 	}
 	b.gatewayLacks(r, rule)
-	return gatewayRule{Matches: []gatewayMatch{match(rule)}, Filters: rewrite(rule), BackendRefs: b.backendRefs(to), Timeouts: b.timeouts(r, rule)}, true
+	return gatewayRule{Matches: []gatewayMatch{match(rule)}, Filters: rewrite(rule, b.functionHost(r, rule, to)), BackendRefs: b.backendRefs(to), Timeouts: b.timeouts(r, rule)}, true
 }
 
 // gatewayLacks tells what an HTTPRoute cannot say.
@@ -168,12 +168,17 @@ func match(rule *appmodel.HTTPRule) gatewayMatch {
 	return m
 }
 
-func rewrite(rule *appmodel.HTTPRule) []gatewayFilter {
+// rewrite changes what the component sees; host is the name that it has to see,
+// if any.
+func rewrite(rule *appmodel.HTTPRule, host string) []gatewayFilter {
 	w := rule.Rewrite
 	if w == nil {
-		return nil
+		if host == "" {
+			return nil
+		}
+		w = &appmodel.Rewrite{}
 	}
-	u := &urlRewrite{Hostname: w.Host}
+	u := &urlRewrite{Hostname: cmp.Or(w.Host, host)}
 	switch {
 	case w.Path != "":
 		u.Path = &rewritePath{Type: "ReplaceFullPath", ReplaceFullPath: w.Path}

@@ -186,10 +186,17 @@ func (b *builder) ingressRule(r *appmodel.Route, rule *appmodel.HTTPRule, nginx 
 	}
 	x := &ingressRule{rule: rule, path: netv1.HTTPIngressPath{Path: path, PathType: &kind}}
 	main, instead := heaviest(to)
+	host := b.functionHost(r, rule, to)
 	if nginx {
 		b.nginxRule(r, x)
+		if host != "" {
+			x.annotations[nginxPrefix+"upstream-vhost"] = host
+		}
 	} else {
 		b.ingressLacks(r, rule)
+		if host != "" {
+			b.routeNote(r, Warning, ruleAt(rule, "to"), "Knative finds function %s by the host name %s, which the cluster's ingress controller has to be told to send", main.component.ID, host)
+		}
 	}
 	switch {
 	case nginx && len(to) == 2: // the first stays what it is while the weights shift
@@ -210,7 +217,7 @@ func (b *builder) ingressRule(r *appmodel.Route, rule *appmodel.HTTPRule, nginx 
 }
 
 func (b *builder) ingressBackend(t target) netv1.IngressBackend {
-	return netv1.IngressBackend{Service: &netv1.IngressServiceBackend{Name: b.serviceName(t.component), Port: netv1.ServiceBackendPort{Number: int32(t.port.Number())}}}
+	return netv1.IngressBackend{Service: &netv1.IngressServiceBackend{Name: b.serviceName(t.component), Port: netv1.ServiceBackendPort{Number: int32(b.servicePort(t.component, t.port))}}}
 }
 
 // ingressLacks tells what an Ingress cannot say without its controller's

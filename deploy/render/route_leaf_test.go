@@ -124,7 +124,7 @@ func leafApplication(t *testing.T, r *appmodel.Route, second appmodel.Protocol) 
 
 func TestNoLeafOfARouteIsDroppedInSilence(t *testing.T) {
 	t.Parallel()
-	leaves := routeLeaves()
+	leaves, clusters := routeLeaves(), edges(t)
 	for _, path := range leafPaths(reflect.TypeFor[appmodel.Route](), "") {
 		set := leaves[path]
 		if set == nil {
@@ -136,7 +136,7 @@ func TestNoLeafOfARouteIsDroppedInSilence(t *testing.T) {
 			kindsOf = []string{kind}
 		}
 		for _, kind := range kindsOf {
-			for edge, info := range edges(t) {
+			for edge, info := range clusters {
 				t.Run(kind+" route's "+path+" on "+edge, func(t *testing.T) {
 					t.Parallel()
 					without := leafText(t, leafRoutes(kind), kind, info)

@@ -91,6 +91,9 @@ func (b *builder) exposed(r *appmodel.Route, at string, protocol corev1.Protocol
 		b.routeNote(r, Warning, at+".to", "component %s runs elsewhere; without a gateway no port leads there", t.component.ID)
 		return
 	}
+	if b.onKnative(t.component) {
+		b.routeNote(r, Warning, at+".to", "function %s is reached while it runs; nothing starts it, as Knative sees HTTP alone", t.component.ID)
+	}
 	if r.Class != "" {
 		b.routeNote(r, Warning, "class", "the cluster has no gateway %q for the route, and a Service open to the outside has no such class", r.Class)
 	}

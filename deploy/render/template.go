@@ -277,7 +277,7 @@ func (b *builder) offer(p *appmodel.Component, port appmodel.PortRef, key string
 		if x == nil {
 			return nil, fmt.Errorf("%w: %s has no port %q; add it to its ports", appspan.ErrInvalid, p.ID, port)
 		}
-		number := strconv.Itoa(x.Number())
+		number := strconv.Itoa(b.servicePort(p, x))
 		if externalName(p) { // no Service is between
 			number = strconv.Itoa(x.Port)
 		}
