@@ -2,8 +2,10 @@ package kube_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -141,4 +143,77 @@ func TestAServerThatRepeatsAPageIsNotAskedForEver(t *testing.T) {
 	require.ErrorIs(t, err, appspan.ErrUnavailable)
 	require.False(t, errors.Is(err, context.DeadlineExceeded))
 	require.LessOrEqual(t, asked.Load(), int32(2))
+}
+
+// hole passes a connection on until it is plugged; then nothing comes through,
+// and nothing is closed.
+type hole struct {
+	net.Listener
+	target  string
+	plugged atomic.Bool
+}
+
+func (h *hole) run() {
+	for {
+		client, err := h.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", h.target)
+		if err != nil {
+			client.Close()
+			return
+		}
+		pass := func(to, from net.Conn) {
+			buffer := make([]byte, 32<<10)
+			for {
+				n, err := from.Read(buffer)
+				if err != nil {
+					to.Close()
+					return
+				}
+				if !h.plugged.Load() {
+					_, _ = to.Write(buffer[:n])
+				}
+			}
+		}
+		go pass(server, client)
+		go pass(client, server)
+	}
+}
+
+// The transport of client-go takes its times from the environment.
+func TestADeadConnectionIsNoticed(t *testing.T) {
+	t.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", "1")
+	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", "1")
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.ProtoMajor != 2:
+			t.Errorf("%s over %s", r.URL, r.Proto)
+		case r.URL.Path == "/api/v1":
+			_, _ = io.WriteString(w, coreResources)
+		default:
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	h := &hole{Listener: l, target: server.Listener.Addr().String()}
+	go h.run()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	c, err := kube.New(&rest.Config{Host: "https://" + l.Addr().String(), TLSClientConfig: rest.TLSClientConfig{CAData: ca}}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	w, err := c.Watch(t.Context(), driver.Query{APIVersion: "v1", Kind: "ConfigMap", Revision: "1"})
+	require.NoError(t, err)
+	h.plugged.Store(true)
+	_, err = w.Next()
+	require.ErrorIs(t, err, appspan.ErrUnavailable)
+	require.True(t, appspan.Retryable(err))
 }

@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/appspan-dev/appspan"
@@ -369,6 +371,32 @@ func TestForwardOutlivesItsContextButNotItsCluster(t *testing.T) {
 	_, err = conn.Read(buffer)
 	require.Error(t, err)
 	_ = conn.Close()
+}
+
+func TestAForwardToAPortThatTakesNothingIsClosed(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{})
+	defer close(over)
+	c := ports(t, listen(t, func(*net.TCPConn) { <-over }))
+	conn, err := c.Forward(t.Context(), web, 80)
+	require.NoError(t, err)
+	var sent atomic.Int64
+	ended := make(chan struct{})
+	go func() { // until nothing more goes through
+		defer close(ended)
+		for {
+			n, err := conn.Write(make([]byte, 1<<20))
+			if err != nil {
+				return
+			}
+			sent.Add(int64(n))
+		}
+	}()
+	for before := int64(-1); before != sent.Load(); runtime.Gosched() {
+		before = sent.Load()
+	}
+	_ = conn.Close()
+	<-ended
 }
 
 func TestLogsAreAskedForAndRead(t *testing.T) {

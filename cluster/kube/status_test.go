@@ -3,6 +3,7 @@ package kube
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,23 @@ func FuzzRefusal(f *testing.F) {
 		require.Error(t, err)
 		var conflict *driver.ConflictError
 		if !errors.As(err, &conflict) {
+			require.LessOrEqual(t, len(err.Error()), 3*maxMessage+200)
+		}
+	})
+}
+
+// FuzzExecStatus: whatever ends a command is a success only when it says so.
+func FuzzExecStatus(f *testing.F) {
+	f.Add([]byte(`{"status":"Success"}`))
+	f.Add([]byte(`{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"3"}]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		err := execStatus(data)
+		var exit *driver.ExitError
+		if errors.As(err, &exit) {
+			require.NotZero(t, exit.Code)
+		}
+		require.False(t, err == nil && !strings.Contains(string(data), "ccess") && !strings.Contains(string(data), `\u`))
+		if err != nil {
 			require.LessOrEqual(t, len(err.Error()), 3*maxMessage+200)
 		}
 	})

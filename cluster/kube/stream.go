@@ -99,13 +99,27 @@ func (c *Cluster) Forward(ctx context.Context, pod driver.Ref, port int) (io.Rea
 	if err != nil {
 		return nil, c.refusedUpgrade(bound, err)
 	}
-	conn, err := spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnection("forward", socket), portforward.PingPeriod)
+	streams, err := spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnection("forward", socket), portforward.PingPeriod)
 	if err != nil {
 		socket.Close()
 		return nil, fmt.Errorf("%w: %w", appspan.ErrUnavailable, err)
 	}
+	conn := tunnel{streams, socket}
 	defer context.AfterFunc(bound, func() { conn.Close() })()
 	return c.forward(conn, port)
+}
+
+// tunnel is a connection of streams and the socket below it.
+type tunnel struct {
+	httpstream.Connection
+	socket io.Closer
+}
+
+// Close takes leave of the other side, if that listens.
+func (t tunnel) Close() error {
+	timer := time.AfterFunc(reasonWait, func() { t.socket.Close() })
+	defer timer.Stop()
+	return t.Connection.Close()
 }
 
 // forward opens the two streams of one connection to a port: errors and data.
@@ -184,8 +198,7 @@ func (f *forward) Close() error {
 	var err error
 	f.once.Do(func() {
 		f.stop()
-		f.Stream.Reset()
-		err = f.conn.Close()
+		err = f.conn.Close() // which resets the streams
 	})
 	return err
 }
