@@ -220,16 +220,19 @@ func TestRigAServerThatFallsSilentDuringAnApply(t *testing.T) {
 			}})
 			server := apiServer(t, "rig-2")
 			t.Cleanup(func() { _ = syscall.Kill(server, syscall.SIGCONT) })
+			var armed atomic.Bool // a server that was only slow must not be stopped by a later attempt, which nobody would end
+			armed.Store(true)
 			c.at = func(write int64) {
-				if write == int64(n) {
+				if write == int64(n) && armed.Load() {
 					_ = syscall.Kill(server, syscall.SIGSTOP)
 				}
 			}
 			result, err := r.Deploy(t.Context(), shop(t), r.on("rig-2"), &deploy.DeployOptions{Apply: patient})
+			armed.Store(false)
+			require.NoError(t, syscall.Kill(server, syscall.SIGCONT))
 			require.ErrorIs(t, err, appspan.ErrUnavailable)
 			require.Equal(t, deploy.OutcomeUnknown, result.Clusters[0].Outcome)
 			require.Equal(t, status.Unknown, result.Clusters[0].Status.Value)
-			require.NoError(t, syscall.Kill(server, syscall.SIGCONT))
 			require.Eventually(t, func() bool {
 				result, err = r.Deploy(t.Context(), shop(t), r.on("rig-2"), &deploy.DeployOptions{Apply: patient})
 				return err == nil
