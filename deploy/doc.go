@@ -25,7 +25,10 @@
 // a cluster where what it would touch is not as the plan saw it, and then
 // sends what changes by server-side apply (KEP-555) and at most six calls
 // more. What is unchanged is not sent. Objects of others are never written
-// over or removed: a namesake is refused unless PlanOptions.Adopt is set.
+// over or removed: a namesake is refused unless PlanOptions.Adopt is set. Ours
+// is what the signed record lists by UID, whatever labels say. Where others have
+// more than 500 objects of a kind, ours are listed by label, and new names are
+// read with a GET each.
 //
 // # Errors
 //
