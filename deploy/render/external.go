@@ -41,12 +41,11 @@ func (b *builder) external(c *appmodel.Component) {
 		b.externalNames(c, name, ports)
 		return
 	}
-	services := c.Aliases
-	if len(ports) > 0 {
-		services = append([]string{b.serviceName(c)}, c.Aliases...)
-	}
-	for _, service := range services {
+	for _, service := range append([]string{b.serviceName(c)}, c.Aliases...) {
 		s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(service, c), Spec: corev1.ServiceSpec{Ports: ports}}
+		if len(ports) == 0 { // without ports it can be but a name for the addresses
+			s.Spec.ClusterIP = corev1.ClusterIPNone
+		}
 		setFamilies(&s.Spec, slices.Sorted(maps.Keys(families)))
 		b.add(s, Object{Component: c.ID, Phase: PhaseNetwork})
 		for family, addresses := range families {

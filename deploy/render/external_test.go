@@ -20,6 +20,8 @@ func TestWhatRunsElsewhereRendersToItsGolden(t *testing.T) {
   - {id: db, kind: external, external: {hosts: ["2001:DB8::1"]}, ports: [{name: sql, port: 3306}, {port: 53, protocol: UDP}]}`},
 		{"both", `
   - {id: db, kind: external, external: {hosts: [192.0.2.1, "::ffff:192.0.2.2", "2001:db8::1"]}, ports: [{name: sql, port: 3306}]}`},
+		{"noport", `
+  - {id: db, kind: external, external: {hosts: [192.0.2.1]}}`},
 		{"name", `
   - {id: pay, kind: external, aliases: [pay, pay-old], external: {hosts: [api.pay.example]}, ports: [{name: https, port: 8443, servicePort: 443}]}
   - {id: alone, kind: external, external: {hosts: [alone.example]}, ports: [{name: https, port: 443}]}

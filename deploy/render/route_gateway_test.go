@@ -54,15 +54,20 @@ func TestARouteIsAttachedWhereItIsServed(t *testing.T) {
 		{"by a listener of the host's domain", fmt.Sprintf(http, "", "a.corp.example"), "HTTPRoute", "edge/intern/"},
 		{"by a listener of a domain within the wildcard", fmt.Sprintf(http, "", `"*.deep.corp.example"`), "HTTPRoute", "edge/intern/"},
 		{"by the gateway that it asks for", fmt.Sprintf(http, "class: edge/public, ", "a.corp.example"), "HTTPRoute", "edge/public/"},
+		{"by the first that there is, if it asks for a class that is not", fmt.Sprintf(http, "class: special, ", "a.example.com"), "HTTPRoute", "edge/public/"},
+		{"by a listener of one host among those of a wildcard", fmt.Sprintf(http, "", `"*.one.example"`), "HTTPRoute", "edge/one/"},
 		{"not by a gateway that does not take the host", fmt.Sprintf(http, "class: edge/intern, ", "a.example.com"), "HTTPRoute", ""},
 		{"not by a gateway if it asks for an ingress class", fmt.Sprintf(http, "class: nginx, ", "a.example.com"), "HTTPRoute", ""},
 		{"TCP by the listener of the port", `{id: r, tcp: {port: 3306, to: [{component: next}]}}`, "TCPRoute", "edge/public/sql"},
 		{"TCP by no listener of another port, which others use", `{id: r, tcp: {port: 3307, to: [{component: next}]}}`, "TCPRoute", ""},
-		{"TLS on another port, which hosts tell apart", `{id: r, tls: {hosts: [a.example.com], port: 8443, to: [{component: next}]}}`, "TLSRoute", "edge/public/tls"},
+		{"TLS on another port, which hosts tell apart", `{id: r, tls: {hosts: [a.example.com], port: 8443, to: [{component: next}]}}`, "TLSRoute", "edge/one/tls-other"},
+		{"TLS on its own port first", `{id: r, tls: {hosts: [a.example.com], to: [{component: next}]}}`, "TLSRoute", "edge/public/tls"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			info := edges(t)["gateway"]
+			info.Gateways = append([]driver.Gateway{{Namespace: "edge", Name: "one", Listeners: []driver.Listener{
+				{Name: "one", Protocol: "HTTP", Port: 80, Hostname: "a.one.example"}, {Name: "tls-other", Protocol: "TLS", Port: 1443}}}}, info.Gateways...)
 			info.IngressClasses = []driver.IngressClass{{Name: "nginx", Controller: "k8s.io/ingress-nginx"}}
 			out, err := render.Render(edgeInput(decode(t, routed+"routes: ["+test.route+"]\n"), info))
 			require.NoError(t, err)
@@ -160,6 +165,12 @@ func TestAFunctionOnKnativeIsFoundByItsHost(t *testing.T) {
 	rule := gatewayObjects(t, out, "HTTPRoute")["app-r"].Spec.Rules[0]
 	require.Equal(t, 80, rule.BackendRefs[0].Port)
 	require.Equal(t, "app-fn.ns.svc", rule.Filters[0].URLRewrite.Hostname)
+
+	shared := decode(t, routed+function+"routes: [{id: r, http: {hosts: [a.example], rules: [{to: [{component: fn}, {component: next}]}]}}]\n")
+	out, err = render.Render(edgeInput(shared, info))
+	require.NoError(t, err)
+	require.Empty(t, gatewayObjects(t, out, "HTTPRoute")["app-r"].Spec.Rules[0].Filters, "the other component would get the function's host")
+	require.Contains(t, edgeText(t, out), "give it a rule of its own")
 
 	info = edges(t)["nginx"]
 	info.Kinds = append(info.Kinds, knative)

@@ -123,6 +123,16 @@ func TestARouteWithoutHostsIsUnderTheClustersDomain(t *testing.T) {
 	require.Contains(t, edgeText(t, out, "Deployment"), "value: https://app-shop.eu.example.net\n")
 }
 
+func TestHostsStandOnceAndTheDomainOnlyInTheirPlace(t *testing.T) {
+	t.Parallel()
+	in := hostedInput(t, "www.example.com\", \"${param.host}", "x", "nginx")
+	in.Cluster.Labels["appspan.dev/domain"] = "eu.example.net"
+	out, err := render.Render(in)
+	require.NoError(t, err)
+	require.Len(t, ingresses(t, out)["app-shop"].Spec.Rules, 1)
+	require.Equal(t, "www.example.com", ingresses(t, out)["app-shop"].Spec.Rules[0].Host)
+}
+
 func TestEnvIsInterpolated(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, env, want string }{

@@ -107,6 +107,7 @@ func TestARuleMatchesNoMoreThanItSays(t *testing.T) {
 		{"a header whose value ingress-nginx does not take", `{name: h, path: /, headers: [{name: X-Admin, value: "a b"}], to: [{component: next}]}`, "nginx"},
 		{"two headers", `{name: h, path: /, headers: [{name: A, value: "1"}, {name: B, value: "1"}], to: [{component: next}]}`, "nginx"},
 		{"a canary that asks for more than its main rule", `{name: h, path: /, maxBodySize: 1Mi, headers: [{name: A, value: "1"}], to: [{component: next}]}`, "nginx"},
+		{"a header that leads to two components", `{name: h, path: /, headers: [{name: A, value: "1"}], to: [{component: next}, {component: third}]}`, "nginx"},
 		{"a method", `{name: m, path: /, method: POST, to: [{component: next}]}`, "nginx"},
 		{"a cookie", `{name: c, path: /, cookies: [{name: a, value: b}], to: [{component: next}]}`, "other"},
 		{"an expression that begins with no slash", `{path: ".*[.]php", match: regex, to: [{component: next}]}`, "nginx"},
@@ -122,6 +123,29 @@ func TestARuleMatchesNoMoreThanItSays(t *testing.T) {
 			require.NotContains(t, text, "name: app-next")
 			require.Contains(t, text, "the rule is left out")
 		})
+	}
+}
+
+func TestAClassThatTheClusterLacksIsTold(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ class, want, note string }{
+		{"nginx", "nginx", ""},
+		{"special", "special", `the cluster has no ingress class "special"; nothing serves the route until it has`},
+		{"edge/public", "", `the cluster has no gateway "edge/public" with a listener for the route; an Ingress of the default class takes its place`},
+	} {
+		app := decode(t, routed+"routes: [{id: r, class: "+test.class+", http: {hosts: [a.example], rules: [{to: [{component: next}]}]}}]\n")
+		out, err := render.Render(edgeInput(app, edges(t)["nginx"]))
+		require.NoError(t, err)
+		class := ingresses(t, out)["app-r"].Spec.IngressClassName
+		require.Equal(t, test.want != "", class != nil, test.class)
+		if class != nil {
+			require.Equal(t, test.want, *class)
+		}
+		if test.note == "" {
+			require.Empty(t, out.Notes)
+		} else {
+			require.Equal(t, test.note, out.Notes[0].Message)
+		}
 	}
 }
 
