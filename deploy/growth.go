@@ -92,7 +92,11 @@ func (d *Deployer) planGrowthOf(l *live, w *work, set *desired, claim driver.Obj
 	grown := &desired{tree: tree, compared: tree,
 		Object: render.Object{Object: driver.Object{Ref: claim.Ref, JSON: data}, Component: set.Component, Phase: render.PhaseData}}
 	w.grown = append(w.grown, grown)
-	out.Changes = append(out.Changes, Change{Action: ActionUpdate, Object: claim.Ref, Component: set.Component,
+	at := slices.IndexFunc(out.Changes, func(c Change) bool { return c.Object.Kind == set.Kind })
+	if at < 0 {
+		at = len(out.Changes)
+	}
+	out.Changes = slices.Insert(out.Changes, at, Change{Action: ActionUpdate, Object: claim.Ref, Component: set.Component,
 		Reason: "it grows with its template", UID: claim.UID, Base: d.baseHash(grown, current),
 		Want:   d.opts.Keys.Digest("deploy object", data)[:32],
 		Fields: []FieldChange{{Path: storageRequest().String(), Old: leafJSON(size, false), New: leafJSON(asked, false)}}})

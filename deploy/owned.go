@@ -6,7 +6,8 @@ import "github.com/appspan-dev/appspan/cluster/driver"
 // nothing: whoever may write in the namespace can set them. Two things are
 // known by their labels, though: an object that the record lists without a
 // UID, because the process that was to write it may have died before it could
-// say so, and a claim, which outlives its record.
+// say so, or because the record is too large to hold UIDs, and a claim, which
+// outlives its record.
 
 // known is what the record says of an object.
 func (l *live) known(ref driver.Ref) (item, bool) {

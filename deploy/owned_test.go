@@ -92,6 +92,10 @@ func TestWhatSomebodyMadeAnewIsNeitherPrunedNorRemoved(t *testing.T) {
 		app := shop(t, "    envFrom: [{config: site}]\n", "", "configs:\n  - {name: site, items: [{name: GREETING, value: hello}]}\n", "")
 		w.deployed(app, on("a"))
 		require.Equal(t, "hello", w.get("a", siteRef)["data"].(map[string]any)["GREETING"])
+		w.remade(passwordRef)
+		_, err = w.Remove(t.Context(), "shop", on("a"), &deploy.RemoveOptions{Data: true}, nil)
+		require.NoError(t, err)
+		require.ElementsMatch(t, []string{"ConfigMap/shop-site", "Secret/" + passwordRef.Name}, w.objects("a", "shop"))
 	})
 }
 

@@ -33,8 +33,9 @@ type PlanOptions struct {
 	// Images maps image references to those that are used in their place.
 	Images map[string]string
 	// Bindings say where the needs lead whose other end is not a component of
-	// the application. They are sealed into the plan and its releases, so that
-	// a rollback has those of its release.
+	// the application, the same on every cluster. They are sealed into the plan
+	// and its releases, so that a rollback has those of its release. A required
+	// need without one is appspan.ErrInvalid.
 	Bindings map[render.NeedRef]render.Endpoint
 	// Adopt takes over objects that have the names of ours and belong to
 	// nobody else of our kind. Without it they are refusals.

@@ -246,7 +246,7 @@ func (a *applier) left(ctx context.Context, l *live, kinds []kindRef, kept map[s
 				}
 				_, listed := a.record.Inventory[inventoryKey(obj.Ref)]
 				applied := slices.Contains(a.record.Kinds, k) && k != kindClaim
-				foreign := obj.Labels[appmodel.LabelInstallation] != "" && !l.scope.ours(obj.Labels) || applied && !listed && !gone[obj.UID]
+				foreign := obj.Labels[appmodel.LabelInstallation] != "" && !l.scope.ours(obj.Labels) || applied && !(listed && l.owns(obj)) && !gone[obj.UID]
 				if !foreign && !kept[obj.Ref.String()] && !a.plan.keptBefore(obj) {
 					found[i] = append(found[i], obj.Ref.String())
 				}
