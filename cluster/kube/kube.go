@@ -86,7 +86,7 @@ func New(config *rest.Config, opts *Options) (*Cluster, error) {
 	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: the server's address: %s", appspan.ErrInvalid, withoutValues(err))
 	}
 	c := &Cluster{config: config, client: clientOf(trip), kinds: &kinds{}, limiter: newLimiter(window), own: true}
 	c.base = (&url.URL{Scheme: base.Scheme, Host: base.Host}).String() + strings.TrimSuffix(base.EscapedPath(), "/")

@@ -107,8 +107,8 @@ func (o Options) check(c *api.Cluster, user *api.AuthInfo) error {
 	return nil
 }
 
-// withoutValues is the text of a decoding error without what it quotes, which
-// may be a credential.
+// withoutValues is the text of an error without what it quotes, which may be, or
+// hold, a credential.
 func withoutValues(err error) string {
 	text := err.Error()
 	if quote := strings.IndexAny(text, "\"`'"); quote >= 0 {
@@ -118,5 +118,5 @@ func withoutValues(err error) string {
 	if len(text) > most {
 		text = text[:most]
 	}
-	return strings.TrimSpace(text)
+	return strings.TrimRight(text, ": \n")
 }

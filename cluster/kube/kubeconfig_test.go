@@ -57,6 +57,7 @@ func TestKubeconfigsAreReadAsData(t *testing.T) {
 		"something else":                {[]byte("- a\n- b\n"), "", kube.Options{}, "it cannot be read"},
 		"a secret in the wrong place":   {[]byte("users: hunter2\n"), "", kube.Options{}, "it cannot be read"},
 		"a secret in another place":     {[]byte("clusters: [{name: a, cluster: {server: [hunter2]}}]\n"), "", kube.Options{}, "it cannot be read"},
+		"a secret in an address":        {[]byte(strings.ReplaceAll(string(kubeconfig("", "")), "eu.example.org", "user:hunter2@[bad")), "", kube.Options{}, "invalid"},
 		"nothing":                       {nil, "", kube.Options{}, "there is no context"},
 		"far too much":                  {[]byte(strings.Repeat("#", 5<<20)), "", kube.Options{}, "larger than"},
 		"a CA that is none":             {kubeconfig(", certificate-authority-data: bm9uZQ==", ""), "", kube.Options{}, "invalid"},
@@ -81,6 +82,24 @@ func TestKubeconfigsAreReadAsData(t *testing.T) {
 	require.ErrorIs(t, err, appspan.ErrInvalid)
 	_, err = kube.New(&rest.Config{Host: "https://[bad"}, nil)
 	require.ErrorIs(t, err, appspan.ErrInvalid)
+}
+
+// FuzzKubeconfig: whatever a stranger hands in is invalid, or a cluster.
+func FuzzKubeconfig(f *testing.F) {
+	f.Add(kubeconfig("", "token: hunter2"), "")
+	f.Add(kubeconfig(", insecure-skip-tls-verify: true", "username: a, password: hunter2"), "eu")
+	f.Add(kubeconfig(`, tls-server-name: x`, "as: a, as-groups: [b], token: hunter2"), "lost")
+	f.Add(kubeconfig("", "exec: {apiVersion: client.authentication.k8s.io/v1, command: steal, interactiveMode: Never}"), "eu")
+	f.Add([]byte("token: hunter2\n- hunter2\n"), "")
+	f.Add([]byte("a: &a [hunter2,hunter2]\nb: &b [*a,*a]\nc: [*b,*b]\n"), "")
+	f.Fuzz(func(t *testing.T, config []byte, name string) {
+		c, err := kube.FromKubeconfig(config, name, nil)
+		if err == nil {
+			require.NoError(t, c.Close())
+			return
+		}
+		require.ErrorIs(t, err, appspan.ErrInvalid)
+	})
 }
 
 func ExampleFromKubeconfig() {
