@@ -23,7 +23,7 @@ type Cluster struct {
 // New returns d broken by rules, which are asked in their order: all that
 // match a call strike it, until one of them ends it.
 func New(d driver.Cluster, rules ...Rule) *Cluster {
-	c := &Cluster{Cluster: d, plan: &plan{count: map[Op]int{}, pages: map[driver.Query]driver.Page{}}}
+	c := &Cluster{Cluster: d, plan: &plan{count: map[Op]int{}, pages: map[question]driver.Page{}}}
 	c.Add(rules...)
 	return c
 }
@@ -158,7 +158,7 @@ func (c *Cluster) List(ctx context.Context, q driver.Query) (driver.Page, error)
 		last := len(page.Items) - 1
 		switch {
 		case l == Stale:
-			return c.plan.stale(q, page)
+			return c.plan.stale(question{q, c.user}, page)
 		case last < 0:
 		case l == Drop:
 			page.Items = page.Items[:last:last]

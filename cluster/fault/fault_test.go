@@ -344,3 +344,19 @@ func Example() {
 	// c <nil>
 	// but b is there: true
 }
+
+func TestAStaleListIsOfWhoAsks(t *testing.T) {
+	t.Parallel()
+	inner := newStub("a", "b")
+	c := fault.New(inner, fault.Rule{Op: fault.List, Lie: fault.Stale})
+	q := driver.Query{APIVersion: "v1", Kind: "ConfigMap"}
+	first, err := c.List(t.Context(), q)
+	require.NoError(t, err)
+	_, err = inner.Apply(t.Context(), object("c"), driver.ApplyOptions{})
+	require.NoError(t, err)
+	view, err := c.As(driver.Identity{User: "blue"})
+	require.NoError(t, err)
+	seen, err := view.List(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, seen.Items, len(first.Items)+1, "not what somebody else was answered")
+}

@@ -187,7 +187,13 @@ type plan struct {
 	rules []*armed
 	calls []Call
 	count map[Op]int
-	pages map[driver.Query]driver.Page // what Stale answers with
+	pages map[question]driver.Page // what Stale answers with
+}
+
+// question is a query and who asks: not everybody sees the same.
+type question struct {
+	driver.Query
+	user string
 }
 
 // Call is one call that a [Cluster] has seen.
@@ -225,8 +231,8 @@ func (p *plan) record(c Call) {
 	p.calls = append(p.calls, c)
 }
 
-// stale returns the first page that a query was answered with.
-func (p *plan) stale(q driver.Query, page driver.Page) driver.Page {
+// stale returns the first page that a question was answered with.
+func (p *plan) stale(q question, page driver.Page) driver.Page {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old, ok := p.pages[q]; ok {
