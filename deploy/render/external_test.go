@@ -15,7 +15,7 @@ func TestWhatRunsElsewhereRendersToItsGolden(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, components string }{
 		{"ipv4", `
-  - {id: db, kind: external, aliases: [mysql], external: {hosts: [192.0.2.1, 192.0.2.2]}, ports: [{name: sql, port: 13306, servicePort: 3306, appProtocol: mysql}]}`},
+  - {id: db, kind: external, aliases: [mysql], external: {hosts: [192.0.2.2, 192.0.2.1]}, ports: [{name: sql, port: 13306, servicePort: 3306, appProtocol: mysql}]}`},
 		{"ipv6", `
   - {id: db, kind: external, external: {hosts: ["2001:DB8::1"]}, ports: [{name: sql, port: 3306}, {port: 53, protocol: UDP}]}`},
 		{"both", `

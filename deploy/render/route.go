@@ -127,19 +127,23 @@ func heaviest(targets []target) (most target, instead string) {
 // routeHosts are a route's host names, expanded; without any, one under the
 // cluster's own domain, if it has one.
 func (b *builder) routeHosts(r *appmodel.Route, names []string) []string {
+	at := "routes[" + r.ID + "].http.hosts"
+	if r.TLS != nil {
+		at = "routes[" + r.ID + "].tls.hosts"
+	}
 	var out []string
 	for _, h := range names {
 		host, secret, err := b.expand(nil, h)
 		if err != nil {
-			b.failed(fmt.Errorf("routes[%s].hosts: %w", r.ID, err))
+			b.failed(fmt.Errorf("%s: %w", at, err))
 			continue
 		}
 		if secret { // everybody can look up a host name
-			b.fail("routes[%s].hosts: %s is secret; make a host name of what is not", r.ID, h)
+			b.fail("%s: %s is secret; make a host name of what is not", at, h)
 			continue
 		}
 		if len(validation.IsDNS1123Subdomain(strings.TrimPrefix(host, "*."))) > 0 {
-			b.fail("routes[%s].hosts: %s becomes %q, which is no host name; answer with one in lower case, without scheme, port and path", r.ID, h, host)
+			b.fail("%s: %s becomes %q, which is no host name; answer with one in lower case, without scheme, port and path", at, h, host)
 			continue
 		}
 		if !slices.Contains(out, host) {

@@ -86,21 +86,20 @@ func TestAHostThatTemplatesMakeIsChecked(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, host, answer, want string
+		validated                bool
 	}{
-		{"an answer that is no host name is refused", "${param.host}", `"Shop.Example.com/path"`, `routes[shop].hosts: ${param.host} becomes "Shop.Example.com/path", which is no host name; answer with one in lower case`},
-		{"an empty answer is refused", "${param.host}", `""`, "which is no host name"},
-		{"a label that the cluster lacks is told with the next step", "${cluster.labels.planet}.example.com", `"x"`, `cluster "eu-1" has no label "planet"; label it, or place the application elsewhere`},
-		{"a secret does not become a host", "${param.hidden}.example.com", `"x"`, "secret"},
+		{"an answer that is no host name is refused", "${param.host}", `"Shop.Example.com/path"`, `routes[shop].http.hosts: ${param.host} becomes "Shop.Example.com/path", which is no host name; answer with one in lower case`, false},
+		{"an empty answer is refused", "${param.host}", `""`, "which is no host name", false},
+		{"a label that the cluster lacks is told with the next step", "${cluster.labels.planet}.example.com", `"x"`, `cluster "eu-1" has no label "planet"; label it, or place the application elsewhere`, false},
+		{"a secret does not become a host", "${param.hidden}.example.com", `"x"`, "refers to a secret (param.hidden)", false},
+		{"nor if nobody looked before", "${param.hidden}.example.com", `"x"`, "routes[shop].http.hosts: ${param.hidden}.example.com is secret; make a host name of what is not", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			text := strings.NewReplacer("HOST", test.host, "ENV", "x").Replace(hosted)
-			app, _, err := appmodel.Decode([]byte(text), nil)
-			if err == nil {
-				in := hostedInput(t, "a.example", "x", "nginx")
-				in.Application, in.Params["host"] = app, appmodel.JSON(test.answer)
-				_, err = render.Render(in)
-			}
+			in := hostedInput(t, "a.example", "x", "nginx")
+			in.Validated, in.Params["host"] = test.validated, appmodel.JSON(test.answer)
+			in.Application.Routes[0].HTTP.Hosts = []string{test.host}
+			_, err := render.Render(in)
 			require.ErrorIs(t, err, appspan.ErrInvalid)
 			require.ErrorContains(t, err, test.want)
 		})
