@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -230,12 +231,14 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 		return r
 	}
 	r.Error, r.Outcome = err.Error(), outcomeOf(part, err, wrote)
+	told := account(err, cmp.Or(seen, part.work).secretTexts())
 	if r.Outcome == OutcomeUnknown && c != nil {
 		r.LastAnswer = c.LastAnswer()
 		r.Error += " (" + age(r.LastAnswer) + ")"
+		told += " (" + age(r.LastAnswer) + ")"
 		r.Status = status.Cluster{Name: r.Cluster, Namespace: p.Target.Namespace, Value: status.Unknown, ObservedAt: r.LastAnswer, Error: r.Error}
 	}
-	events.send(appspan.Event{Cluster: r.Cluster, Kind: appspan.EventFailure, Phase: PhaseRecord, Message: string(r.Outcome) + ": " + r.Error})
+	events.send(appspan.Event{Cluster: r.Cluster, Kind: appspan.EventFailure, Phase: PhaseRecord, Message: string(r.Outcome) + ": " + told})
 	return r
 }
 

@@ -40,15 +40,17 @@ func TestWhatAServerSaysIsRecordedBoundedAndWithoutSecrets(t *testing.T) {
 		set, err := cluster.NewSet(cluster.New("a", talkative{f}, nil))
 		require.NoError(t, err)
 		defer set.Close()
-		audit := &auditor{}
+		audit, heard := &auditor{}, &recorder{}
 		d, err := deploy.New(set, &deploy.Options{Installation: "test", Keys: newKeys(t), Authorizer: appspan.AllowAll{}, Auditor: audit})
 		require.NoError(t, err)
-		_, err = d.Deploy(t.Context(), shop(t, "generate: {length: 20}", "value: swordfish"), on("a"), nil)
+		_, err = d.Deploy(t.Context(), shop(t, "generate: {length: 20}", "value: swordfish"), on("a"), &deploy.DeployOptions{Apply: deploy.ApplyOptions{OnEvent: heard.hear}})
 		require.ErrorIs(t, err, appspan.ErrInvalid)
 		releases, err := d.Releases(t.Context(), "shop", on("a"))
 		require.NoError(t, err)
 		require.Len(t, audit.entries, 1)
-		for _, text := range []string{releases["a"][0].Message, audit.entries[0].Outcome} {
+		last := heard.events[len(heard.events)-1]
+		require.Equal(t, appspan.EventFailure, last.Kind)
+		for _, text := range []string{releases["a"][0].Message, audit.entries[0].Outcome, strings.TrimPrefix(last.Message, "failed: ")} {
 			require.Contains(t, text, "StatefulSet shop/shop-db")
 			require.Contains(t, text, `Invalid value: "(redacted)" [2J and so on`)
 			require.NotContains(t, text, "swordfish")
