@@ -41,6 +41,9 @@ func (b *builder) external(c *appmodel.Component) {
 		b.externalNames(c, name, ports)
 		return
 	}
+	if len(families[corev1.IPv4Protocol]) == 0 {
+		b.note(Information, c, "external.hosts", "all addresses are of IPv6; a cluster whose Services have none refuses this one")
+	}
 	for _, service := range append([]string{b.serviceName(c)}, c.Aliases...) {
 		s := &corev1.Service{TypeMeta: tm("v1", "Service"), ObjectMeta: b.meta(service, c), Spec: corev1.ServiceSpec{Ports: ports}}
 		if len(ports) == 0 { // without ports it can be but a name for the addresses
