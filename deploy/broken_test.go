@@ -136,6 +136,7 @@ func TestAClusterThatStopsToAnswerIsUnknownWithItsAge(t *testing.T) {
 type dying struct {
 	driver.Cluster
 	left atomic.Int64
+	done bool // the write during which it dies is made, and nobody hears of it
 }
 
 func (d *dying) dead() error {
@@ -146,14 +147,22 @@ func (d *dying) dead() error {
 }
 
 func (d *dying) Apply(ctx context.Context, obj driver.Object, opts driver.ApplyOptions) (driver.Object, error) {
-	if d.left.Add(-1) < 0 {
+	left := d.left.Add(-1)
+	if left == -1 && d.done {
+		_, _ = d.Cluster.Apply(ctx, obj, opts)
+	}
+	if left < 0 {
 		return driver.Object{}, context.Canceled
 	}
 	return d.Cluster.Apply(ctx, obj, opts)
 }
 
 func (d *dying) Delete(ctx context.Context, ref driver.Ref, opts driver.DeleteOptions) error {
-	if d.left.Add(-1) < 0 {
+	left := d.left.Add(-1)
+	if left == -1 && d.done {
+		_ = d.Cluster.Delete(ctx, ref, opts)
+	}
+	if left < 0 {
 		return context.Canceled
 	}
 	return d.Cluster.Delete(ctx, ref, opts)
@@ -168,12 +177,13 @@ func (d *dying) List(ctx context.Context, q driver.Query) (driver.Page, error) {
 
 func TestAnApplyThatDiesAnywhereIsTakenUp(t *testing.T) {
 	t.Parallel()
-	for point := range 25 {
-		t.Run(fmt.Sprintf("after %d writes", point), func(t *testing.T) {
+	for n := range 50 {
+		point, done := n/2, n%2 == 1
+		t.Run(fmt.Sprintf("after %d writes, the next one made: %v", point, done), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := fake.New(nil)
-				d := &dying{Cluster: f}
+				d := &dying{Cluster: f, done: done}
 				keys := newKeys(t)
 				open := func(d driver.Cluster) *deploy.Deployer {
 					set, err := cluster.NewSet(cluster.New("a", d, nil))

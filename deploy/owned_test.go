@@ -108,13 +108,14 @@ func TestAnUpdateThatDiesAnywhereConvergesAndKnowsItsObjectsAfterwards(t *testin
 			"image: registry.example.com/web:1\n", "image: registry.example.com/web:2\n",
 			"routes:\n  - {id: shop, http: {hosts: [shop.example.com], rules: [{path: /, to: [{component: web, port: http}]}]}}\n", ""}
 	}
-	for point := range 16 {
-		t.Run(fmt.Sprintf("after %d writes", point), func(t *testing.T) {
+	for n := range 32 {
+		point, done := n/2, n%2 == 1
+		t.Run(fmt.Sprintf("after %d writes, the next one made: %v", point, done), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := two(t)
 				w.deployed(shop(t), on("a"))
-				d := &dying{Cluster: w.fakes["a"]}
+				d := &dying{Cluster: w.fakes["a"], done: done}
 				d.left.Store(int64(point))
 				set, err := cluster.NewSet(cluster.New("a", d, nil))
 				require.NoError(t, err)
