@@ -16,34 +16,49 @@ func (b *builder) autoscale(c *appmodel.Component) {
 	if err != nil {
 		return // workload has said so
 	}
+	target := autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: kind, Name: b.workloadName(c)}
+	if b.onKeda(c) {
+		b.scaledObject(c, target)
+		return
+	}
+	keda := b.serves(kedaVersion, "ScaledObject")
 	var metrics []autoscalingv2.MetricSpec
 	for i := range auto.Metrics {
 		if m, ok := b.metric(c, &auto.Metrics[i]); ok {
 			metrics = append(metrics, m)
 		}
 	}
-	if len(auto.Schedules) > 0 {
-		b.note(Warning, c, "scale.auto.schedules", "the cluster has nothing that scales by schedules (KEDA); they are left out")
+	switch {
+	case len(auto.Schedules) > 0 && keda:
+		b.cronTriggers(c) // says why there are none
+	case len(auto.Schedules) > 0:
+		b.note(Warning, c, "scale.auto.schedules", "the cluster has nothing that scales by schedules; they are left out; install KEDA there")
 	}
 	least := int32(leastReplicas(c))
 	if least == 0 {
 		least = 1
-		b.note(Warning, c, "scale.auto.min", "the cluster cannot scale it to zero; one replica stays")
+		next := "install KEDA there and name a trigger"
+		if keda {
+			next = "name a trigger of KEDA"
+		}
+		b.note(Warning, c, "scale.auto.min", "nothing on the cluster scales it to zero by these metrics; one replica stays; %s, or write min: 1", next)
 	}
 	if len(metrics) == 0 {
 		b.note(Warning, c, "scale.auto.metrics", "no metric that the cluster can scale by is left; it stays at its first number of replicas")
 		return
 	}
-	spec := autoscalingv2.HorizontalPodAutoscalerSpec{
-		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: kind, Name: b.workloadName(c)},
-		MinReplicas:    &least, MaxReplicas: int32(auto.Max), Metrics: metrics,
-	}
-	if auto.ScaleDownDelay > 0 {
-		window := seconds(auto.ScaleDownDelay)
-		spec.Behavior = &autoscalingv2.HorizontalPodAutoscalerBehavior{ScaleDown: &autoscalingv2.HPAScalingRules{StabilizationWindowSeconds: &window}}
-	}
-	b.add(&autoscalingv2.HorizontalPodAutoscaler{TypeMeta: tm("autoscaling/v2", "HorizontalPodAutoscaler"), ObjectMeta: b.meta(b.name(c.ID), c), Spec: spec},
+	b.add(&autoscalingv2.HorizontalPodAutoscaler{TypeMeta: tm("autoscaling/v2", "HorizontalPodAutoscaler"), ObjectMeta: b.meta(b.name(c.ID), c),
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{ScaleTargetRef: target, MinReplicas: &least, MaxReplicas: int32(auto.Max), Metrics: metrics, Behavior: scaleDown(auto)}},
 		Object{Component: c.ID, Phase: PhaseWorkload})
+}
+
+// scaleDown is how long a lower need must last, if that is said.
+func scaleDown(auto *appmodel.AutoScale) *autoscalingv2.HorizontalPodAutoscalerBehavior {
+	if auto.ScaleDownDelay <= 0 {
+		return nil
+	}
+	window := seconds(auto.ScaleDownDelay)
+	return &autoscalingv2.HorizontalPodAutoscalerBehavior{ScaleDown: &autoscalingv2.HPAScalingRules{StabilizationWindowSeconds: &window}}
 }
 
 // metric is a metric as a HorizontalPodAutoscaler knows it, if it does.
@@ -71,7 +86,14 @@ func (b *builder) metric(c *appmodel.Component, m *appmodel.Metric) (autoscaling
 			Metric: autoscalingv2.MetricIdentifier{Name: m.Custom.Metric},
 			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: &q}}}, true
 	}
-	b.note(Warning, c, path, "the cluster has nothing that scales by this metric; it is left out")
+	next := "name a trigger of KEDA that measures it, such as prometheus, and install KEDA there"
+	switch {
+	case m.Trigger != nil:
+		next = "install KEDA there"
+	case b.serves(kedaVersion, "ScaledObject"):
+		next = "name a trigger of KEDA that measures it, such as prometheus"
+	}
+	b.note(Warning, c, path, "the cluster has nothing that scales by this metric; it is left out; %s", next)
 	return autoscalingv2.MetricSpec{}, false
 }
 

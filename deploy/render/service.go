@@ -99,7 +99,7 @@ func webSocketProtocol(protocol string) string {
 func (b *builder) hasEndpoints(c *appmodel.Component) bool {
 	switch c.Kind {
 	case appmodel.KindService, appmodel.KindStateful, appmodel.KindFunction:
-		return !c.Optional && firstReplicas(c) > 0
+		return !c.Optional && firstReplicas(c) > 0 && !(leastReplicas(c) == 0 && b.onKeda(c))
 	case appmodel.KindDaemon:
 		return !c.Optional
 	}
