@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ type view struct {
 	expected []driver.Ref
 	services []string
 	revision int
+	// ended are Jobs that have run and may have been cleaned up since.
+	ended []driver.Ref
 }
 
 // observedKinds are the kinds that say how an application does.
@@ -103,7 +106,9 @@ func (f *follower) watch(ctx context.Context, k kindRef) {
 				}
 			}
 		case e.Type == cluster.Deleted:
-			delete(f.objects, e.Object.Ref)
+			if !completed(f.objects[e.Object.Ref]) { // else it was cleaned up
+				delete(f.objects, e.Object.Ref)
+			}
 		default:
 			f.objects[e.Object.Ref] = e.Object
 		}
@@ -139,6 +144,11 @@ func (f *follower) now() (status.Cluster, bool, error) {
 
 // status computes the application's status from objects.
 func (v view) status(clusterName string, objects []driver.Object) status.Cluster {
+	for _, ref := range v.ended {
+		if !slices.ContainsFunc(objects, func(o driver.Object) bool { return o.Ref == ref }) {
+			objects = append(objects, endedJob(ref))
+		}
+	}
 	s := status.OfCluster(status.Input{Application: v.app, Name: clusterName, Namespace: v.scope.namespace,
 		Objects: objects, Expected: v.expected, Services: v.services, Now: time.Now().UTC()})
 	s.Revision = v.revision
@@ -179,6 +189,9 @@ func (a *applier) see(ctx context.Context) *follower {
 		for _, o := range w.objects {
 			if o.Component != "" {
 				v.expected = append(v.expected, o.Ref)
+				if _, there := w.live.find(o.Ref); !there && w.live.hasEnded(o) {
+					v.ended = append(v.ended, o.Ref)
+				}
 			}
 		}
 		a.eyes = follow(ctx, a.cluster, v, observedKinds(w.live.info, kindsOf(w.objects)))

@@ -139,8 +139,12 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 		return nil, err
 	}
 	v.revision = st.record.Revision
-	for key := range st.record.Inventory {
-		v.expected = append(v.expected, refOfKey(key, v.scope.namespace))
+	for key, known := range st.record.Inventory {
+		ref := refOfKey(key, v.scope.namespace)
+		v.expected = append(v.expected, ref)
+		if last := st.record.newest(); known.Passing && known.UID != "" && last != nil && last.State == ReleaseDeployed {
+			v.ended = append(v.ended, ref)
+		}
 	}
 	if body, err := d.readRelease(ctx, c, v.scope, v.revision); err == nil {
 		if app, err := decodeApplication(body.Resolved); err == nil {

@@ -347,6 +347,9 @@ func (d *Deployer) planObject(p *Plan, l *live, o *desired) (*Change, []Refusal)
 	change := &Change{Object: o.Ref, Component: o.Component, Route: o.Route, Want: o.hash}
 	obj, exists := l.find(o.Ref)
 	if !exists {
+		if l.hasEnded(o) {
+			return nil, nil
+		}
 		change.Action = ActionCreate
 		return change, nil
 	}

@@ -78,6 +78,7 @@ type item struct {
 	Generation int64  `json:"g,omitempty"`
 	Hash       string `json:"h,omitempty"`
 	Keep       bool   `json:"k,omitempty"` // it holds data
+	Passing    bool   `json:"p,omitempty"` // it goes by itself once it has ended
 }
 
 // record is what a cluster knows of an application: the truth about what is
@@ -219,7 +220,7 @@ func (d *Deployer) parentObject(s scope, r *record, generated secretValues) (dri
 	if len(packed) > 700<<10 { // a Secret holds 1 MiB; without the inventory's hashes every object is compared
 		slim := r.clone()
 		for k := range slim.Inventory {
-			slim.Inventory[k] = item{Keep: slim.Inventory[k].Keep}
+			slim.Inventory[k] = item{Keep: slim.Inventory[k].Keep, Passing: slim.Inventory[k].Passing}
 		}
 		if packed, err = pack(slim); err != nil {
 			return driver.Object{}, err
