@@ -40,6 +40,8 @@ func Layers() []Layer {
 		{Package: "cluster/team", May: []string{"cluster", "cluster/driver", "storage", "storage/seal"}},
 		{Package: "cluster/kube", May: []string{"cluster/driver"}},
 		{Package: "cluster/tunnel", May: []string{"cluster/driver"}},
+		{Package: "cluster/tunnel/agent", May: []string{"cluster/tunnel", "cluster/tunnel/internal/..."}},
+		{Package: "cluster/tunnel/cmd/...", May: []string{"cluster/tunnel", "cluster/tunnel/agent"}},
 		{Package: "cluster/fake", May: []string{"cluster/driver"}},
 		{Package: "cluster/fault", May: []string{"cluster/driver"}},
 		{Package: "cluster/clustertest", May: []string{"cluster", "cluster/driver"}},

@@ -1,0 +1,175 @@
+package tunnel_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/fake"
+	"github.com/appspan-dev/appspan/cluster/kube"
+	"github.com/appspan-dev/appspan/cluster/tunnel"
+	"github.com/appspan-dev/appspan/cluster/tunnel/agent"
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
+)
+
+const apiToken = "the-token-of-the-cluster"
+
+// hub is a Server behind a listener whose connections can be cut.
+type hub struct {
+	*tunnel.Server
+	key     ed25519.PrivateKey
+	members *tunnel.MemoryMembers
+	url     string
+	cutter  *cutter
+}
+
+func newKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	return key
+}
+
+func newHub(t testing.TB, opts *tunnel.Options) *hub {
+	t.Helper()
+	h := &hub{key: newKey(t), members: &tunnel.MemoryMembers{}}
+	h.start(t, opts)
+	return h
+}
+
+// start serves the hub's identity at a new address, until the test ends.
+func (h *hub) start(t testing.TB, opts *tunnel.Options) {
+	t.Helper()
+	server, err := tunnel.NewServer(h.key, h.members, opts)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	h.Server, h.cutter = server, &cutter{Listener: listener, open: map[net.Conn]bool{}}
+	web := &http.Server{Handler: server, ReadHeaderTimeout: 5 * time.Second}
+	h.url = "http://" + listener.Addr().String() + "/tunnel"
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = web.Serve(h.cutter) })
+	t.Cleanup(func() {
+		_ = server.Close()
+		_ = web.Close()
+		serving.Wait()
+	})
+}
+
+// invite makes a token that lets a cluster join.
+func (h *hub) invite(t testing.TB, cluster string) tunnel.Token {
+	t.Helper()
+	token, grant, err := tunnel.NewToken(h.url, h.KeyID(), cluster, time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	require.NoError(t, h.members.Add(grant))
+	return token
+}
+
+// open is a driver for a cluster behind the hub.
+func (h *hub) open(t testing.TB, cluster string) *kube.Cluster {
+	t.Helper()
+	c, err := kube.New(&rest.Config{Host: "http://" + cluster + ".tunnel", Dial: h.Dialer(cluster)}, nil)
+	require.NoError(t, err)
+	return c
+}
+
+// connected waits until a cluster is.
+func (h *hub) connected(t testing.TB, cluster string) {
+	t.Helper()
+	conn, err := h.Dialer(cluster)(t.Context(), "tcp", "")
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+}
+
+// cutter cuts the TCP connections that it has accepted.
+type cutter struct {
+	net.Listener
+	mu   sync.Mutex
+	open map[net.Conn]bool
+}
+
+func (c *cutter) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		c.open[conn] = true
+		c.mu.Unlock()
+	}
+	return conn, err
+}
+
+// cut ends all of them without a word, and returns how many there were.
+func (c *cutter) cut() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for conn := range c.open {
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		if conn.Close() == nil {
+			n++
+		}
+	}
+	clear(c.open)
+	return n
+}
+
+// target serves a handler as an API server, and gives the agent its token.
+func target(t testing.TB, api http.Handler) agent.Target {
+	t.Helper()
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte(apiToken+"\n"), 0o600))
+	return agent.Target{URL: server.URL, TokenFile: file}
+}
+
+// memory is a cluster in memory, and the target that it is for an agent.
+func memory(t testing.TB) (*fake.Cluster, agent.Target) {
+	t.Helper()
+	c := fake.New(&fake.Options{Token: apiToken})
+	t.Cleanup(func() { _ = c.Close() })
+	return c, target(t, c.Handler())
+}
+
+// quick are options of an agent that comes again at once, and lets the suite
+// act as anybody.
+func quick() *agent.Options {
+	return &agent.Options{MinBackoff: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond, Drain: time.Second, Impersonate: []string{""}}
+}
+
+// run runs an agent until the test, or the returned function, ends it.
+func run(t testing.TB, token tunnel.Token, keys agent.Keys, to agent.Target, opts *agent.Options) (*agent.Agent, func()) {
+	t.Helper()
+	if testing.Verbose() && opts != nil && opts.Logger == nil {
+		opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	a, err := agent.New(token, keys, to, opts)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = a.Run(ctx) }()
+	stop := func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return a, stop
+}
+
+func fixed(key ed25519.PrivateKey) agent.Keys {
+	return func(context.Context) (ed25519.PrivateKey, error) { return key, nil }
+}
+
+func parse(t testing.TB, text string) driver.Object {
+	t.Helper()
+	obj, err := driver.ParseObject([]byte(text))
+	require.NoError(t, err)
+	return obj
+}
