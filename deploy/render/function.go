@@ -1,8 +1,6 @@
 package render
 
 import (
-	"strconv"
-
 	"github.com/appspan-dev/appspan/appmodel"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,7 +38,11 @@ func (b *builder) function(c *appmodel.Component) bool {
 	pod, _ := b.pod(c)
 	s := &knativeService{TypeMeta: tm(knativeServing, "Service"), ObjectMeta: b.meta(b.name(c.ID), c)}
 	t := &s.Spec.Template
+	b.knativePod(c, &pod.Spec)
 	t.ObjectMeta, t.Spec.PodSpec = pod.ObjectMeta, pod.Spec
+	if port := b.functionPort(c); port == nil || !b.routed(c, port) {
+		s.Labels["networking.knative.dev/visibility"] = "cluster-local"
+	}
 	annotations := map[string]string{}
 	if f := c.Function; f != nil {
 		if f.Concurrency > 0 {
@@ -55,22 +57,12 @@ func (b *builder) function(c *appmodel.Component) bool {
 			annotations["autoscaling.knative.dev/scale-to-zero-pod-retention-period"] = f.Idle.String()
 		}
 	}
-	if c.Scale != nil && c.Scale.Auto != nil {
-		a := c.Scale.Auto
-		annotations["autoscaling.knative.dev/min-scale"] = strconv.Itoa(leastReplicas(c))
-		annotations["autoscaling.knative.dev/max-scale"] = strconv.Itoa(a.Max)
-		for _, m := range a.Metrics {
-			if m.Concurrency != nil {
-				annotations["autoscaling.knative.dev/metric"], annotations["autoscaling.knative.dev/target"] = "concurrency", string(m.Concurrency.Target)
-			}
-			if m.RequestRate != nil {
-				annotations["autoscaling.knative.dev/metric"], annotations["autoscaling.knative.dev/target"] = "rps", string(m.RequestRate.Target)
-			}
-		}
-	}
+	b.knativeScale(c, annotations)
 	for k, v := range annotations {
 		t.Annotations = put(t.Annotations, k, v)
 	}
 	b.add(s, Object{Component: c.ID, Phase: PhaseWorkload, WaitFor: b.waits(c)})
+	b.knativeAliases(c)
+	b.knativePolicy(c)
 	return true
 }
