@@ -63,6 +63,7 @@ func (b *builder) function(c *appmodel.Component) bool {
 	}
 	b.add(s, Object{Component: c.ID, Phase: PhaseWorkload, WaitFor: b.waits(c)})
 	b.knativeAliases(c)
+	b.monitors(c)
 	b.knativePolicy(c)
 	return true
 }

@@ -52,7 +52,7 @@ func (b *builder) pod(c *appmodel.Component) (corev1.PodTemplateSpec, []corev1.P
 // podMeta is the metadata of the pods. Bare ones have only what the author and
 // the selector say.
 func (p *podWriter) podMeta() metav1.ObjectMeta {
-	labels, annotations := map[string]string{}, maps.Clone(p.c.Annotations)
+	labels, annotations := map[string]string{}, p.b.scrape(p.c, maps.Clone(p.c.Annotations))
 	if bare(p.c) {
 		maps.Copy(labels, p.c.Labels)
 	} else {
