@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -14,8 +15,8 @@ type window struct{ from, to *appmodel.Schedule }
 
 // windows turns schedules, which set a number until the next one does, into
 // windows that begin and end by one expression each. There are none where that
-// is not possible: a single schedule never ends, zones differ, or a schedule is
-// followed now by one and now by another.
+// is not possible: a single schedule never ends, zones differ, an expression
+// has no five fields, or a schedule is followed now by one and now by another.
 func windows(auto *appmodel.AutoScale) []window {
 	const firings = 2000 // years of daily schedules
 	list := auto.Schedules
@@ -26,7 +27,7 @@ func windows(auto *appmodel.AutoScale) []window {
 	expressions := make([]cron.Schedule, len(list))
 	for i := range list {
 		s, err := cron.ParseStandard(list[i].Cron)
-		if err != nil || list[i].TimeZone != list[0].TimeZone {
+		if err != nil || strings.HasPrefix(list[i].Cron, "@") || list[i].TimeZone != list[0].TimeZone {
 			return nil
 		}
 		expressions[i], next[i] = s, s.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -67,7 +68,7 @@ func (b *builder) cronTriggers(c *appmodel.Component) []scaledTrigger {
 	auto := c.Scale.Auto
 	list := windows(auto)
 	if len(auto.Schedules) > 0 && list == nil {
-		b.note(Warning, c, "scale.auto.schedules", "KEDA knows times that begin and end: give two schedules or more in one time zone, that always follow each other in the same order; they are left out")
+		b.note(Warning, c, "scale.auto.schedules", "KEDA knows times that begin and end: give two schedules or more, of five fields, in one time zone, that always follow each other in the same order; they are left out")
 	}
 	var out []scaledTrigger
 	for _, w := range list {

@@ -61,6 +61,7 @@ func TestSchedulesBecomeWindowsOnlyWhereTheyFollowEachOther(t *testing.T) {
 		{"one never ends", `{name: a, cron: "0 8 * * *", replicas: 3}`, "HorizontalPodAutoscaler", "two schedules or more"},
 		{"zones differ", `{name: a, cron: "0 8 * * *", timeZone: Asia/Shanghai, replicas: 3}, {name: b, cron: "0 20 * * *", replicas: 1}`, "HorizontalPodAutoscaler", "one time zone"},
 		{"one comes twice", `{name: a, cron: "0 8 * * 1-5", replicas: 3}, {name: b, cron: "0 20 * * *", replicas: 1}`, "HorizontalPodAutoscaler", "same order"},
+		{"a word is no five fields", `{name: a, cron: "@daily", replicas: 3}, {name: b, cron: "0 20 * * *", replicas: 1}`, "HorizontalPodAutoscaler", "five fields"},
 		{"more than the most", `{name: a, cron: "0 8 * * *", replicas: 9}, {name: b, cron: "0 20 * * *", replicas: 1}`, "ScaledObject", "greater max"},
 		{"less than the least", `{name: a, cron: "0 8 * * *", replicas: 3}, {name: b, cron: "0 20 * * *", replicas: 0}`, "ScaledObject", "smaller min"},
 	} {
