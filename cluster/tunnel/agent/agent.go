@@ -143,15 +143,16 @@ func (a *Agent) Run(ctx context.Context) error {
 			break
 		}
 		a.set(false, "", err)
+		var least time.Duration
 		switch {
 		case served && !errors.Is(err, errReplaced):
 			backoff = a.opts.MinBackoff
 		case errors.Is(err, errReplaced), errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrConflict):
-			backoff = a.opts.MaxBackoff
+			backoff, least = a.opts.MaxBackoff, a.opts.MaxBackoff/2 // it will not be better soon
 		default:
 			backoff = min(2*backoff, a.opts.MaxBackoff)
 		}
-		pause := mathrand.N(backoff) // of the whole span, so that all agents of a hub do not come at once
+		pause := least + mathrand.N(backoff-least+1) // of a wide span, so that all agents of a hub do not come at once
 		a.opts.Logger.Warn("there is no tunnel", "error", err, "again_in", pause.Round(time.Millisecond))
 		timer := time.NewTimer(pause)
 		select {
