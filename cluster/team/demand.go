@@ -1,0 +1,290 @@
+package team
+
+import (
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	podresource "k8s.io/component-helpers/resource"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
+)
+
+// DemandOptions shape [Demand]. The zero value, like nil, is the default.
+type DemandOptions struct {
+	// Defaults are the requests of containers that state none, as the
+	// namespace's LimitRange gives them; see [Team.Defaults].
+	Defaults cluster.Amounts
+	// Nodes is on how many nodes a DaemonSet runs; default 1.
+	Nodes int
+	// WithoutSurge leaves out the pods that a rolling update adds before it
+	// takes others away. A namespace whose quota is full then refuses them,
+	// and the update waits for ever.
+	WithoutSurge bool
+}
+
+// Demand is the most that objects ask for at any time: requests of pods for
+// the greatest number of replicas that an autoscaler or a rolling update can
+// make of them, volume claims, and the number of what a quota can count. It is
+// pure. Objects of other kinds ask for nothing; one that does not decode is
+// appspan.ErrInvalid.
+func Demand(objects []driver.Object, opts *DemandOptions) (cluster.Amounts, error) {
+	var o DemandOptions
+	if opts != nil {
+		o = *opts
+	}
+	defaults, err := parse("defaults", o.Defaults)
+	if err != nil {
+		return nil, err
+	}
+	o.Nodes = max(o.Nodes, 1)
+	d := &demand{options: o, defaults: defaults, sum: quantities{}, most: map[target]int32{}}
+	for _, obj := range objects {
+		if err := d.scaler(obj); err != nil {
+			return nil, err
+		}
+	}
+	for _, obj := range objects {
+		if err := d.count(obj); err != nil {
+			return nil, err
+		}
+	}
+	return d.sum.amounts(), nil
+}
+
+// Defaults are the requests that containers of the team on a cluster get when
+// they state none.
+func (t Team) Defaults(clusterName string) cluster.Amounts { return t.Clusters[clusterName].defaults() }
+
+type target struct{ namespace, kind, name string }
+
+type demand struct {
+	options  DemandOptions
+	defaults quantities
+	sum      quantities
+	most     map[target]int32 // replicas that autoscalers may make
+}
+
+func decode[T any](obj driver.Object) (T, error) {
+	var v T
+	if err := json.Unmarshal(obj.JSON, &v); err != nil {
+		return v, fmt.Errorf("%s: %w: %w", obj.Ref, appspan.ErrInvalid, err)
+	}
+	return v, nil
+}
+
+// scaler notes how far an autoscaler goes.
+func (d *demand) scaler(obj driver.Object) error {
+	switch obj.GroupKind() {
+	case "HorizontalPodAutoscaler.autoscaling":
+		h, err := decode[autoscalingv2.HorizontalPodAutoscaler](obj)
+		if err != nil {
+			return err
+		}
+		ref := h.Spec.ScaleTargetRef
+		d.most[target{obj.Namespace, ref.Kind, ref.Name}] = h.Spec.MaxReplicas
+	case "ScaledObject.keda.sh":
+		s, err := decode[struct {
+			Spec struct {
+				MaxReplicaCount *int32
+				ScaleTargetRef  struct{ Kind, Name string }
+			}
+		}](obj)
+		if err != nil {
+			return err
+		}
+		kind, most := s.Spec.ScaleTargetRef.Kind, int32(100) // KEDA's defaults
+		if kind == "" {
+			kind = "Deployment"
+		}
+		if s.Spec.MaxReplicaCount != nil {
+			most = *s.Spec.MaxReplicaCount
+		}
+		d.most[target{obj.Namespace, kind, s.Spec.ScaleTargetRef.Name}] = most
+	}
+	return nil
+}
+
+// count adds what one object asks for.
+func (d *demand) count(obj driver.Object) error {
+	switch obj.GroupKind() {
+	case "Pod":
+		p, err := decode[corev1.Pod](obj)
+		d.pods(p.Spec, 1)
+		return err
+	case "Deployment.apps":
+		v, err := decode[appsv1.Deployment](obj)
+		n := d.replicas(obj, v.Spec.Replicas)
+		d.pods(v.Spec.Template.Spec, n+d.surge(v.Spec.Strategy, n))
+		return err
+	case "ReplicaSet.apps":
+		v, err := decode[appsv1.ReplicaSet](obj)
+		d.pods(v.Spec.Template.Spec, d.replicas(obj, v.Spec.Replicas))
+		return err
+	case "StatefulSet.apps":
+		v, err := decode[appsv1.StatefulSet](obj)
+		n := d.replicas(obj, v.Spec.Replicas)
+		d.pods(v.Spec.Template.Spec, n)
+		for i := range v.Spec.VolumeClaimTemplates {
+			d.claims(v.Spec.VolumeClaimTemplates[i].Spec, n)
+		}
+		return err
+	case "DaemonSet.apps":
+		v, err := decode[appsv1.DaemonSet](obj)
+		n := int64(d.options.Nodes)
+		if u := v.Spec.UpdateStrategy.RollingUpdate; u != nil && u.MaxSurge != nil && !d.options.WithoutSurge {
+			n += scaledUp(u.MaxSurge, n)
+		}
+		d.pods(v.Spec.Template.Spec, n)
+		return err
+	case "Job.batch":
+		v, err := decode[batchv1.Job](obj)
+		d.pods(v.Spec.Template.Spec, parallel(v.Spec))
+		return err
+	case "CronJob.batch":
+		v, err := decode[batchv1.CronJob](obj)
+		n := parallel(v.Spec.JobTemplate.Spec)
+		if v.Spec.ConcurrencyPolicy == batchv1.AllowConcurrent || v.Spec.ConcurrencyPolicy == "" {
+			n *= 2 // one that runs late beside the next
+		}
+		d.pods(v.Spec.JobTemplate.Spec.Template.Spec, n)
+		return err
+	case "PersistentVolumeClaim":
+		v, err := decode[corev1.PersistentVolumeClaim](obj)
+		d.claims(v.Spec, 1)
+		return err
+	case "Service":
+		v, err := decode[corev1.Service](obj)
+		if v.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			d.sum.add(quantities{ResourceLoadBalancers: one()}, 1)
+		}
+		return err
+	case "Service.serving.knative.dev":
+		return d.function(obj)
+	}
+	return nil
+}
+
+// function counts a Knative Service: as many pods as it may scale to, once for
+// each of two revisions.
+func (d *demand) function(obj driver.Object) error {
+	v, err := decode[struct {
+		Spec struct {
+			Template struct {
+				Metadata struct{ Annotations map[string]string }
+				Spec     corev1.PodSpec
+			}
+		}
+	}](obj)
+	if err != nil {
+		return err
+	}
+	n := int64(1)
+	if text := v.Spec.Template.Metadata.Annotations["autoscaling.knative.dev/max-scale"]; text != "" {
+		if _, err := fmt.Sscan(text, &n); err != nil {
+			return fmt.Errorf("%s: autoscaling.knative.dev/max-scale: %w: %q is no number", obj.Ref, appspan.ErrInvalid, text)
+		}
+	}
+	if !d.options.WithoutSurge {
+		n *= 2
+	}
+	d.pods(v.Spec.Template.Spec, n)
+	return nil
+}
+
+// replicas is how many pods a workload has at most, updates apart.
+func (d *demand) replicas(obj driver.Object, asked *int32) int64 {
+	n := int32(1)
+	if asked != nil {
+		n = *asked
+	}
+	return int64(max(n, d.most[target{obj.Namespace, obj.Kind, obj.Name}], 0))
+}
+
+// surge is how many pods a rolling update adds to n.
+func (d *demand) surge(s appsv1.DeploymentStrategy, n int64) int64 {
+	if d.options.WithoutSurge || n == 0 || s.Type == appsv1.RecreateDeploymentStrategyType {
+		return 0
+	}
+	quarter := intstr.FromString("25%") // the API's default
+	if s.RollingUpdate == nil || s.RollingUpdate.MaxSurge == nil {
+		return scaledUp(&quarter, n)
+	}
+	return scaledUp(s.RollingUpdate.MaxSurge, n)
+}
+
+// scaledUp is a number or a part of n, rounded up as surges are.
+func scaledUp(v *intstr.IntOrString, n int64) int64 {
+	more, err := intstr.GetScaledValueFromIntOrPercent(v, int(n), true)
+	if err != nil || more < 0 {
+		return 0
+	}
+	return int64(more)
+}
+
+// parallel is how many pods of a Job run at the same time.
+func parallel(spec batchv1.JobSpec) int64 {
+	n := int32(1)
+	if spec.Parallelism != nil {
+		n = *spec.Parallelism
+	}
+	if spec.Completions != nil {
+		n = min(n, *spec.Completions)
+	}
+	return int64(max(n, 0))
+}
+
+// pods adds what n pods of a template request.
+func (d *demand) pods(spec corev1.PodSpec, n int64) {
+	if n <= 0 {
+		return
+	}
+	p := corev1.Pod{Spec: *spec.DeepCopy()}
+	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for i := range list {
+			d.fill(&list[i].Resources)
+		}
+	}
+	each := quantities{ResourcePods: one()}
+	for name, q := range podresource.PodRequests(&p, podresource.PodResourcesOptions{}) {
+		if countable(string(name)) {
+			each[string(name)] = q
+		}
+	}
+	d.sum.add(each, n)
+}
+
+// fill gives a container the requests that the API server gives it: those of
+// its limits, then the namespace's defaults.
+func (d *demand) fill(r *corev1.ResourceRequirements) {
+	if r.Requests == nil {
+		r.Requests = corev1.ResourceList{}
+	}
+	for name, q := range r.Limits {
+		if _, ok := r.Requests[name]; !ok {
+			r.Requests[name] = q
+		}
+	}
+	for name, q := range d.defaults {
+		if _, ok := r.Requests[corev1.ResourceName(name)]; !ok {
+			r.Requests[corev1.ResourceName(name)] = q
+		}
+	}
+}
+
+// claims adds n volume claims.
+func (d *demand) claims(spec corev1.PersistentVolumeClaimSpec, n int64) {
+	each := quantities{ResourceClaims: one()}
+	if q, ok := spec.Resources.Requests[corev1.ResourceStorage]; ok {
+		each[ResourceStorage] = q
+	}
+	if n > 0 {
+		d.sum.add(each, n)
+	}
+}

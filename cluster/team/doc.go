@@ -1,0 +1,2 @@
+// Package team shares clusters out among teams.
+package team
