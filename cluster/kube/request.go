@@ -125,7 +125,10 @@ func (c *Cluster) send(ctx context.Context, r request) (*http.Response, error) {
 	if to := answer.Header.Get("Location"); answer.StatusCode < 400 && to != "" {
 		return nil, fmt.Errorf("%w: the server redirects to %.200q, where the credentials must not go; connect to that address if you trust it", appspan.ErrInvalid, to)
 	}
-	data, _ := io.ReadAll(io.LimitReader(answer.Body, maxError))
+	data, err := io.ReadAll(io.LimitReader(answer.Body, maxError))
+	if err != nil { // half a refusal does not say which one it is
+		return nil, c.failed(ctx, err, r.safe)
+	}
 	return nil, refusal(answer.StatusCode, answer.Header, data, r.safe)
 }
 
