@@ -3,6 +3,7 @@ package tunnel_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ const apiToken = "the-token-of-the-cluster"
 // hub is a Server behind a listener whose connections can be cut.
 type hub struct {
 	*tunnel.Server
+	mu      sync.Mutex // of Server, when it is replaced
 	key     ed25519.PrivateKey
 	members *tunnel.MemoryMembers
 	url     string
@@ -54,16 +56,34 @@ func (h *hub) start(t testing.TB, opts *tunnel.Options) {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	h.Server, h.cutter = server, &cutter{Listener: listener, open: map[net.Conn]bool{}}
-	web := &http.Server{Handler: server, ReadHeaderTimeout: 5 * time.Second}
+	h.Server, h.cutter = server, &cutter{Listener: listener, open: map[*budgeted]bool{}}
+	web := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.now().ServeHTTP(w, r) })}
 	h.url = "http://" + listener.Addr().String() + "/tunnel"
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = web.Serve(h.cutter) })
 	t.Cleanup(func() {
-		_ = server.Close()
+		_ = h.now().Close()
 		_ = web.Close()
 		serving.Wait()
 	})
+}
+
+func (h *hub) now() *tunnel.Server {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Server
+}
+
+// restart ends the Server, and puts a new one of the same identity in its
+// place.
+func (h *hub) restart(t testing.TB, opts *tunnel.Options) {
+	t.Helper()
+	require.NoError(t, h.Close())
+	server, err := tunnel.NewServer(h.key, h.members, opts)
+	require.NoError(t, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.Server = server
 }
 
 // invite makes a token that lets a cluster join.
@@ -94,33 +114,103 @@ func (h *hub) connected(t testing.TB, cluster string) {
 // cutter cuts the TCP connections that it has accepted.
 type cutter struct {
 	net.Listener
-	mu   sync.Mutex
-	open map[net.Conn]bool
+	mu     sync.Mutex
+	open   map[*budgeted]bool
+	cuts   int           // by budget
+	budget func(int) int // of the n-th connection, in bytes both ways; 0 is without end
 }
 
 func (c *cutter) Accept() (net.Conn, error) {
 	conn, err := c.Listener.Accept()
-	if err == nil {
-		c.mu.Lock()
-		c.open[conn] = true
-		c.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := &budgeted{TCPConn: conn.(*net.TCPConn), cutter: c, left: -1}
+	if c.budget != nil {
+		if n := c.budget(c.cuts); n > 0 {
+			b.left = n
+		}
+	}
+	c.open[b] = true
+	return b, nil
 }
 
-// cut ends all of them without a word, and returns how many there were.
+// cut ends all connections without a word, and returns how many there were.
 func (c *cutter) cut() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := 0
+	n := len(c.open)
 	for conn := range c.open {
-		_ = conn.(*net.TCPConn).SetLinger(0)
-		if conn.Close() == nil {
-			n++
-		}
+		_ = conn.SetLinger(0)
+		_ = conn.TCPConn.Close()
 	}
 	clear(c.open)
 	return n
+}
+
+// budgeted is a connection that is reset, in the midst of whatever it carries,
+// when its budget is used up.
+type budgeted struct {
+	*net.TCPConn
+	cutter *cutter
+	mu     sync.Mutex
+	left   int // negative: without end
+}
+
+// spend returns how much of n is left, and whether that is the end.
+func (b *budgeted) spend(n int) (int, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left < 0 {
+		return n, false
+	}
+	most := min(n, b.left)
+	b.left -= most
+	return most, b.left == 0
+}
+
+func (b *budgeted) end() {
+	b.cutter.mu.Lock()
+	defer b.cutter.mu.Unlock()
+	if b.cutter.open[b] {
+		b.cutter.cuts++
+		delete(b.cutter.open, b)
+	}
+	_ = b.SetLinger(0)
+	_ = b.TCPConn.Close()
+}
+
+func (b *budgeted) Read(p []byte) (int, error) {
+	n, err := b.TCPConn.Read(p)
+	most, end := b.spend(n)
+	if end {
+		b.end()
+	}
+	if most < n {
+		return most, net.ErrClosed
+	}
+	return n, err
+}
+
+func (b *budgeted) Write(p []byte) (int, error) {
+	most, end := b.spend(len(p))
+	n, err := b.TCPConn.Write(p[:most])
+	if end {
+		b.end()
+	}
+	if err == nil && most < len(p) {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+func (b *budgeted) Close() error {
+	b.cutter.mu.Lock()
+	defer b.cutter.mu.Unlock()
+	delete(b.cutter.open, b)
+	return b.TCPConn.Close()
 }
 
 // target serves a handler as an API server, and gives the agent its token.
@@ -172,4 +262,12 @@ func parse(t testing.TB, text string) driver.Object {
 	obj, err := driver.ParseObject([]byte(text))
 	require.NoError(t, err)
 	return obj
+}
+
+// value is what configMap has put into an object.
+func value(t testing.TB, obj driver.Object) string {
+	t.Helper()
+	var configMap struct{ Data map[string]string }
+	require.NoError(t, json.Unmarshal(obj.JSON, &configMap))
+	return configMap.Data["v"]
 }
