@@ -21,7 +21,10 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require k8s.io/component-base v0.37.2 // indirect
+require (
+	go.etcd.io/bbolt v1.5.0 // indirect
+	k8s.io/component-base v0.37.2 // indirect
+)
 
 require (
 	github.com/coder/websocket v1.8.15

@@ -1,0 +1,118 @@
+// Package feed tells watchers of changes that were made in this process. The
+// stores that only one process opens at a time use it.
+package feed
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/storage/driver"
+)
+
+// history is how many changes a watcher may be behind.
+const history = 10_000
+
+// Feed is the recent changes of one store, numbered without a gap. It is safe
+// for concurrent use.
+type Feed struct {
+	// Position writes a change's number as a position, and Number reads it;
+	// what is no position of this store is not ok.
+	Position func(number uint64) string
+	Number   func(position string) (number uint64, ok bool)
+
+	mu     sync.Mutex
+	next   chan struct{} // closed when something happens
+	first  uint64        // number of changes[0]
+	recent []driver.Change
+	closed bool
+}
+
+// New returns a feed whose next change has the number last+1.
+func New(last uint64) *Feed { return &Feed{first: last + 1, next: make(chan struct{})} }
+
+// Add tells of a change, the one after the last.
+func (f *Feed) Add(c driver.Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.Position = f.Position(f.first + uint64(len(f.recent)))
+	f.recent = append(f.recent, c)
+	if drop := len(f.recent) - history; drop >= history {
+		f.recent = append([]driver.Change(nil), f.recent[drop:]...)
+		f.first += uint64(drop)
+	}
+	close(f.next)
+	f.next = make(chan struct{})
+}
+
+// Close ends every watch.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		close(f.next)
+	}
+}
+
+// Watch opens a stream of what comes after a position.
+func (f *Feed) Watch(ctx context.Context, prefix, position string) (driver.Watch, error) {
+	number, ok := f.Number(position)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, driver.ErrClosed
+	}
+	if !ok || number+1 < f.first || number >= f.first+uint64(len(f.recent)) {
+		return nil, fmt.Errorf("%w: position %q is too old, or of another store", appspan.ErrPrecondition, position)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	return &watch{feed: f, ctx: ctx, stop: cancel, prefix: prefix, next: number + 1}, nil
+}
+
+type watch struct {
+	feed   *Feed
+	ctx    context.Context
+	stop   context.CancelFunc
+	prefix string
+	next   uint64
+}
+
+func (w *watch) Stop() { w.stop() }
+
+func (w *watch) Next() (driver.Change, error) {
+	for {
+		c, wait, err := w.take()
+		if err != nil || wait == nil {
+			return c, err
+		}
+		select {
+		case <-wait:
+		case <-w.ctx.Done():
+			return driver.Change{}, io.EOF
+		}
+	}
+}
+
+// take is the next change, or what to wait for.
+func (w *watch) take() (driver.Change, <-chan struct{}, error) {
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.ctx.Err() != nil || f.closed {
+		return driver.Change{}, nil, io.EOF
+	}
+	if w.next < f.first {
+		return driver.Change{}, nil, fmt.Errorf("%w: the reader is too far behind", appspan.ErrPrecondition)
+	}
+	for ; w.next < f.first+uint64(len(f.recent)); w.next++ {
+		if c := f.recent[w.next-f.first]; strings.HasPrefix(c.Record.Key, w.prefix) {
+			w.next++
+			return c, nil, nil
+		}
+	}
+	return driver.Change{}, f.next, nil
+}
