@@ -17,6 +17,13 @@ type Provider interface {
 	Open(ctx context.Context, spec Spec) (Cluster, error)
 }
 
+// ProviderFunc is a function that is a Provider: for a rest.Config that the
+// program makes itself, or a cluster that dials in.
+type ProviderFunc func(ctx context.Context, spec Spec) (Cluster, error)
+
+// Open calls f.
+func (f ProviderFunc) Open(ctx context.Context, spec Spec) (Cluster, error) { return f(ctx, spec) }
+
 // Spec describes one cluster to a provider.
 type Spec struct {
 	// Name is the cluster's name in its fleet, for messages.

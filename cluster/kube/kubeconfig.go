@@ -34,6 +34,27 @@ func (p Provider) Open(_ context.Context, spec driver.Spec) (driver.Cluster, err
 	return c, nil
 }
 
+// InClusterProvider opens the cluster that this program runs in, see
+// [InCluster]; Spec.Config and Spec.Context are empty.
+type InClusterProvider struct {
+	// Options are for the cluster; nil is the default.
+	Options *Options
+}
+
+var _ driver.Provider = InClusterProvider{}
+
+// Open returns the cluster that this program runs in.
+func (p InClusterProvider) Open(_ context.Context, spec driver.Spec) (driver.Cluster, error) {
+	if len(spec.Config) > 0 || spec.Context != "" {
+		return nil, fmt.Errorf("%w: the cluster that this program runs in takes no configuration; leave it out", appspan.ErrInvalid)
+	}
+	c, err := InCluster(p.Options)
+	if err != nil {
+		return nil, err // not c: a nil *Cluster is not a nil driver.Cluster
+	}
+	return c, nil
+}
+
 // InCluster returns the cluster that this program runs in as a pod, with the
 // pod's service account. Elsewhere it is appspan.ErrUnsupported.
 func InCluster(opts *Options) (*Cluster, error) {
