@@ -18,7 +18,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	constants "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/tools/portforward"
-	upgrade "k8s.io/client-go/transport/websocket"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
@@ -39,7 +38,7 @@ func (c *Cluster) dial(ctx context.Context, path string, query url.Values, proto
 	if err != nil {
 		return nil, err
 	}
-	trip, holder, err := upgrade.RoundTripperFor(c.config)
+	socket, trip, err := newSocket(c.config, protocol)
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +48,12 @@ func (c *Cluster) dial(ctx context.Context, path string, query url.Values, proto
 	}
 	opening := make(chan opened)
 	go func() {
-		conn, err := upgrade.Negotiate(trip, holder, request, protocol)
+		_, err := trip.RoundTrip(request)
 		select {
-		case opening <- opened{conn, err}:
+		case opening <- opened{socket.conn, err}:
 		case <-ctx.Done():
-			if conn != nil {
-				conn.Close()
+			if socket.conn != nil {
+				socket.conn.Close()
 			}
 		}
 	}()
