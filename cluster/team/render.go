@@ -63,6 +63,9 @@ func stage(kind string) int {
 	return slices.Index([]string{"Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy", "ServiceAccount", "Secret", "Role", "RoleBinding"}, kind)
 }
 
+// unbounded is more than any cluster has of anything.
+const unbounded = "1P"
+
 const podSecurityPrefix = "pod-security.kubernetes.io/"
 
 // writer collects the objects of one team on one cluster.
@@ -116,7 +119,10 @@ func (w *writer) namespace(a Allocation, n Namespace) {
 }
 
 func (w *writer) quota(a Allocation, n Namespace) {
-	hard := corev1.ResourceList{}
+	hard := corev1.ResourceList{} // what is not bounded is counted nevertheless
+	for _, name := range []string{ResourceCPU, ResourceMemory, ResourceStorage, ResourceClaims, ResourcePods} {
+		hard[corev1.ResourceName(quotaName(name))] = resource.MustParse(unbounded)
+	}
 	for name, q := range mustParse(a.share(n)) {
 		hard[corev1.ResourceName(quotaName(name))] = q
 	}

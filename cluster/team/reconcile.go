@@ -1,0 +1,397 @@
+package team
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
+)
+
+// Plan reads what a team is on its clusters and returns what is not as it
+// should be, and changes nothing. A cluster that does not answer is unknown in
+// the plan; an error means that the call itself failed.
+func (t *Teams) Plan(ctx context.Context, id string) (Plan, error) {
+	if err := t.authorize(ctx, appspan.VerbRead, "team", id, ""); err != nil {
+		return Plan{}, err
+	}
+	d, err := load(ctx, t.records, id)
+	if err != nil {
+		return Plan{}, err
+	}
+	return t.each(ctx, d, false)
+}
+
+// Reconcile makes a team so on its clusters, by server-side apply under a
+// field manager of its own: what is missing is made, what has drifted is
+// repaired, what the team has no more is taken away. Namespaces are never
+// deleted here: one that the team has no more stays with all that is in it and
+// belongs to nobody. The result is what was to be done, and what was done; it
+// can be called again at any time. A cluster that does not answer is unknown
+// in it and keeps no other waiting.
+func (t *Teams) Reconcile(ctx context.Context, id string) (Plan, error) {
+	if err := t.authorize(ctx, appspan.VerbUpdate, "team", id, ""); err != nil {
+		return Plan{}, err
+	}
+	d, err := load(ctx, t.records, id)
+	if err != nil {
+		return Plan{}, err
+	}
+	if d.Deleting != nil {
+		return Plan{}, fmt.Errorf("team %s: %w: it is being deleted; delete it again to end that", id, appspan.ErrPrecondition)
+	}
+	plan, err := t.each(ctx, d, true)
+	if err == nil {
+		err = t.left(ctx, d, plan)
+	}
+	if changed(plan) || err != nil {
+		err = t.audit(ctx, appspan.VerbUpdate, "team", id, "", err)
+	}
+	return plan, err
+}
+
+// changed reports whether a plan has something that was done.
+func changed(p Plan) bool {
+	return slices.ContainsFunc(p.Clusters, func(c ClusterPlan) bool {
+		return slices.ContainsFunc(c.Changes, func(c Change) bool { return c.Done })
+	})
+}
+
+// left forgets what was taken away from clusters that the team has left.
+func (t *Teams) left(ctx context.Context, d document, plan Plan) error {
+	var gone []string
+	for _, place := range d.Leaving {
+		clusterName, namespace := splitPlace(place)
+		i := slices.IndexFunc(plan.Clusters, func(p ClusterPlan) bool { return p.Cluster == clusterName })
+		if i < 0 {
+			continue
+		}
+		if p := plan.Clusters[i]; !p.Gone && (p.Unknown || p.Error != "" || slices.ContainsFunc(p.Changes, func(c Change) bool {
+			return !c.Done && (c.Object.Namespace == namespace || c.Object.Name == namespace)
+		})) {
+			continue
+		}
+		if err := unclaimNamespace(ctx, t.records, clusterName, namespace, d.ID); err != nil {
+			return fmt.Errorf("team %s: %w", d.ID, err)
+		}
+		gone = append(gone, place)
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	d.Leaving = slices.DeleteFunc(slices.Clone(d.Leaving), func(p string) bool { return slices.Contains(gone, p) })
+	_, err := t.save(ctx, d)
+	if errors.Is(err, appspan.ErrPrecondition) {
+		return nil // somebody changed the team; the next Reconcile gets here again
+	}
+	return err
+}
+
+// each plans, and carries out, on all clusters of a team.
+func (t *Teams) each(ctx context.Context, d document, write bool) (Plan, error) {
+	names := d.involved()
+	plan := Plan{Team: d.ID, Clusters: make([]ClusterPlan, len(names))}
+	var g errgroup.Group
+	g.SetLimit(t.opts.Concurrency)
+	for i, name := range names {
+		g.Go(func() error {
+			plan.Clusters[i] = t.one(ctx, d, name, write, nil)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return plan, context.Cause(ctx)
+}
+
+// one works on one cluster. What becomes of namespaces that the team has no
+// more is looked up in fates; default is their release.
+func (t *Teams) one(ctx context.Context, d document, name string, write bool, fates map[string]fate) ClusterPlan {
+	out := ClusterPlan{Cluster: name}
+	limited, cancel := t.limit(ctx)
+	defer cancel()
+	c, err := t.clusters.Cluster(limited, name)
+	if err != nil {
+		out.Gone = errors.Is(err, appspan.ErrNotFound)
+	} else {
+		r := &reconciler{teams: t, doc: d, cluster: c, plan: &out, refused: map[string]bool{}, fates: fates}
+		if err = r.look(limited); err == nil && write {
+			r.write(limited)
+		}
+	}
+	if err != nil {
+		out.fail(limited, c, err)
+	}
+	return out
+}
+
+// fate is what becomes of a namespace that the team has no more.
+type fate struct {
+	action Action
+	to     string // team, for ActionMove
+}
+
+// fail notes why a cluster could not be worked on.
+func (p *ClusterPlan) fail(ctx context.Context, c *cluster.Cluster, err error) {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	p.Error = err.Error()
+	if c != nil {
+		p.LastAnswer = c.LastAnswer()
+	}
+	p.Unknown = errors.Is(err, appspan.ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// reconciler works for one team on one cluster.
+type reconciler struct {
+	teams   *Teams
+	doc     document
+	cluster *cluster.Cluster
+	plan    *ClusterPlan
+	refused map[string]bool // namespaces that are not touched
+	live    map[driver.Ref]driver.Object
+	fates   map[string]fate
+}
+
+// kinds are those of what a team is on a cluster.
+func kinds() []driver.Ref {
+	return []driver.Ref{
+		{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "ResourceQuota"}, {APIVersion: "v1", Kind: "LimitRange"},
+		{APIVersion: "v1", Kind: "ServiceAccount"}, {APIVersion: "v1", Kind: "Secret"},
+		{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"}, {APIVersion: rbacVersion, Kind: "Role"}, {APIVersion: rbacVersion, Kind: "RoleBinding"},
+	}
+}
+
+// look compares what is with what should be.
+func (r *reconciler) look(ctx context.Context) error {
+	desired, err := r.desired(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.read(ctx); err != nil {
+		return err
+	}
+	wanted := map[driver.Ref]bool{}
+	for _, obj := range desired {
+		wanted[obj.Ref] = true
+		if err := r.compare(ctx, obj); err != nil {
+			return err
+		}
+	}
+	r.leftover(wanted)
+	return nil
+}
+
+// desired is what should be.
+func (r *reconciler) desired(ctx context.Context) ([]driver.Object, error) {
+	if _, ok := r.doc.Clusters[r.cluster.Name()]; !ok {
+		return nil, nil
+	}
+	objects, err := Render(r.doc.Team, r.cluster.Name(), r.teams.opts.Installation)
+	if err != nil {
+		return nil, err
+	}
+	pulls, err := r.teams.pullObjects(ctx, r.doc.Team, r.cluster.Name())
+	return append(objects, pulls...), err
+}
+
+// read reads what is labelled as the team's.
+func (r *reconciler) read(ctx context.Context) error {
+	r.live = map[driver.Ref]driver.Object{}
+	selector := LabelTeam + "=" + r.doc.ID + "," + LabelInstallation + "=" + r.teams.opts.Installation + "," + LabelTeamPart
+	found := make([][]driver.Object, len(kinds()))
+	g, limited := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for i, k := range kinds() {
+		g.Go(func() error {
+			for obj, err := range r.cluster.List(limited, cluster.Query{APIVersion: k.APIVersion, Kind: k.Kind, Labels: selector, Projection: driver.Trimmed}) {
+				if err != nil {
+					return err
+				}
+				found[i] = append(found[i], obj)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, obj := range slices.Concat(found...) {
+		r.live[obj.Ref] = obj
+	}
+	return nil
+}
+
+// compare plans what one object needs.
+func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
+	if r.refused[obj.Namespace] {
+		return nil
+	}
+	live, ok := r.live[obj.Ref]
+	if !ok { // not there, or without its labels
+		var err error
+		live, err = r.cluster.Get(ctx, obj.Ref)
+		ok = err == nil
+		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
+			return err
+		}
+	}
+	change := Change{Object: obj.Ref, Action: ActionCreate, desired: obj, uid: live.UID}
+	if ok {
+		change.Action = ActionUpdate
+	}
+	if ok && obj.Kind == "Namespace" {
+		if adopted, refused := r.namespace(live); refused {
+			return nil
+		} else if adopted {
+			change.Action = ActionAdopt
+		}
+	}
+	if change.Action == ActionUpdate {
+		would, err := r.cluster.Apply(ctx, obj, driver.ApplyOptions{Manager: r.manager(), Force: true, DryRun: true})
+		switch {
+		case errors.Is(err, appspan.ErrInvalid): // what cannot be changed is made anew
+			change.Fields = []string{"roleRef"}
+		case err != nil:
+			return err
+		default:
+			if change.Fields, err = differences(live.JSON, would.JSON); err != nil {
+				return err
+			}
+			if len(change.Fields) == 0 {
+				return nil
+			}
+		}
+	}
+	r.plan.Changes = append(r.plan.Changes, change)
+	return nil
+}
+
+// namespace decides about a namespace that exists.
+func (r *reconciler) namespace(live driver.Object) (adopted, refused bool) {
+	a := r.doc.Clusters[r.cluster.Name()]
+	i := slices.IndexFunc(a.Namespaces, func(n Namespace) bool { return n.Name == live.Name })
+	var s standing
+	if i >= 0 {
+		s = judge(live, r.cluster.Name(), r.doc.ID, r.teams.opts.Installation, a.Namespaces[i])
+	} else if other := live.Labels[LabelInstallation]; other != r.teams.opts.Installation { // that of the members
+		s.refusal = fmt.Errorf("namespace %s: %w: it exists and is not this installation's", live.Name, appspan.ErrConflict)
+	} else {
+		s.ours = true
+	}
+	if s.refusal != nil {
+		r.refused[live.Name] = true
+		r.plan.Refused = append(r.plan.Refused, s.refusal.Error())
+		return false, true
+	}
+	if s.warning != "" {
+		r.plan.Warnings = append(r.plan.Warnings, s.warning)
+	}
+	return !s.ours, false
+}
+
+// leftover plans the end of what the team has no more: objects that bear its
+// labels and the names that only we give.
+func (r *reconciler) leftover(wanted map[driver.Ref]bool) {
+	var changes []Change
+	for ref, obj := range r.live {
+		member := ref.Kind == "ServiceAccount" && ref.Namespace == MembersNamespace(r.teams.opts.Installation)
+		switch {
+		case wanted[ref] || obj.Deleting:
+		case ref.Kind == "Namespace":
+			f := r.fates[ref.Name]
+			if f.action == "" {
+				f.action = ActionRelease
+			}
+			changes = append(changes, Change{Object: ref, Action: f.action, uid: obj.UID})
+		case member || strings.HasPrefix(ref.Name, reserved) && !r.refused[ref.Namespace]:
+			changes = append(changes, Change{Object: ref, Action: ActionDelete, uid: obj.UID})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { // rights go first, namespaces last
+		return cmp.Or(cmp.Compare(stage(b.Object.Kind), stage(a.Object.Kind)), strings.Compare(a.Object.String(), b.Object.String()))
+	})
+	r.plan.Changes = append(r.plan.Changes, changes...)
+}
+
+// write carries out what is planned, in its order, as long as namespaces are
+// there.
+func (r *reconciler) write(ctx context.Context) {
+	failed := map[string]bool{}
+	for i := range r.plan.Changes {
+		change := &r.plan.Changes[i]
+		if failed[change.Object.Namespace] {
+			change.Error = "its namespace is not there"
+			continue
+		}
+		if err := r.do(ctx, change); err != nil {
+			change.Error = err.Error()
+			failed[change.Object.Name] = change.Object.Kind == "Namespace"
+			if ctx.Err() != nil {
+				r.plan.fail(ctx, r.cluster, err)
+				return
+			}
+			continue
+		}
+		change.Done = true
+	}
+}
+
+func (r *reconciler) do(ctx context.Context, change *Change) error {
+	opts := driver.ApplyOptions{Manager: r.manager(), Force: true}
+	switch change.Action {
+	case ActionDelete:
+		err := r.cluster.Delete(ctx, change.Object, driver.DeleteOptions{UID: change.uid})
+		if errors.Is(err, appspan.ErrNotFound) {
+			return nil
+		}
+		return err
+	case ActionRelease:
+		return r.relabel(ctx, change, nil)
+	case ActionMove:
+		w := writer{installation: r.teams.opts.Installation}
+		return r.relabel(ctx, change, w.labelled(r.fates[change.Object.Name].to, "namespace", nil))
+	case ActionUpdate, ActionAdopt:
+		opts.IfUID = change.uid
+	case ActionCreate:
+		if change.Object.Kind == "Namespace" { // whose it is was judged as it was
+			opts = driver.ApplyOptions{Manager: opts.Manager, IfAbsent: true}
+		}
+	}
+	_, err := r.cluster.Apply(ctx, change.desired, opts)
+	if errors.Is(err, appspan.ErrInvalid) && change.Action == ActionUpdate && change.Object.Kind == "RoleBinding" {
+		if err = r.cluster.Delete(ctx, change.Object, driver.DeleteOptions{UID: change.uid}); err == nil {
+			opts.IfUID = ""
+			_, err = r.cluster.Apply(ctx, change.desired, opts)
+		}
+	}
+	return err
+}
+
+// relabel leaves a namespace with these labels of ours, and takes what else we
+// set in it that bears none.
+func (r *reconciler) relabel(ctx context.Context, change *Change, labels map[string]string) error {
+	if labels == nil {
+		w := writer{}
+		w.add(defaultAccount(change.Object.Name))
+		if _, err := r.cluster.Apply(ctx, w.objects[0], driver.ApplyOptions{Manager: r.manager(), Force: true}); err != nil {
+			return err
+		}
+	}
+	obj, err := driver.NewObject(&corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: change.Object.Name, Labels: labels}})
+	if err == nil {
+		_, err = r.cluster.Apply(ctx, obj, driver.ApplyOptions{Manager: r.manager(), Force: true, IfUID: change.uid})
+	}
+	return err
+}
+
+func (r *reconciler) manager() string { return manager(r.teams.opts.Installation) }
