@@ -21,6 +21,8 @@ const (
 )
 
 const (
+	labelManagedBy = "app.kubernetes.io/managed-by"
+
 	objectName    = "appspan-team"     // of a team's own objects in its namespaces
 	reserved      = "appspan-team"     // prefix of names that applications may not use
 	membersPrefix = "appspan-members-" // of the namespace of members' accounts

@@ -363,8 +363,12 @@ func (r *reconciler) do(ctx context.Context, change *Change) error {
 	case ActionUpdate, ActionAdopt:
 		opts.IfUID = change.uid
 	case ActionCreate:
-		if change.Object.Kind == "Namespace" { // whose it is was judged as it was
-			opts = driver.ApplyOptions{Manager: opts.Manager, IfAbsent: true}
+		if change.Object.Kind == "Namespace" {
+			created, err := r.createNamespace(ctx, change.desired)
+			if err != nil {
+				return err
+			}
+			opts.IfUID = created.UID
 		}
 	}
 	_, err := r.cluster.Apply(ctx, change.desired, opts)
@@ -377,21 +381,53 @@ func (r *reconciler) do(ctx context.Context, change *Change) error {
 	return err
 }
 
-// relabel leaves a namespace with these labels of ours, and takes what else we
-// set in it that bears none.
+// createNamespace makes a namespace that is not there, with the labels that say
+// whose it is.
+func (r *reconciler) createNamespace(ctx context.Context, obj driver.Object) (driver.Object, error) {
+	w := writer{}
+	w.add(bareNamespace(obj.Name, identity(obj.Labels, func(v string) string { return v })))
+	return r.cluster.Apply(ctx, w.objects[0], driver.ApplyOptions{Manager: r.manager(), IfAbsent: true})
+}
+
+func bareNamespace(name string, labels map[string]string) *corev1.Namespace {
+	return &corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+}
+
+// identity are the labels that say whose something is.
+func identity(labels map[string]string, value func(string) string) map[string]string {
+	out := map[string]string{}
+	for _, key := range []string{LabelTeam, LabelInstallation, LabelTeamPart, labelManagedBy} {
+		if v, ok := labels[key]; ok {
+			out[key] = value(v)
+		}
+	}
+	return out
+}
+
+// relabel leaves a namespace with these labels of ours, or none, and takes what
+// else we set in it that bears none. Labels with which a namespace was created
+// are owned by an update, which an apply does not end; a new value makes them
+// the apply's alone (KEP-555).
 func (r *reconciler) relabel(ctx context.Context, change *Change, labels map[string]string) error {
+	steps := []any{bareNamespace(change.Object.Name, labels)}
 	if labels == nil {
-		w := writer{}
-		w.add(defaultAccount(change.Object.Name))
-		if _, err := r.cluster.Apply(ctx, w.objects[0], driver.ApplyOptions{Manager: r.manager(), Force: true}); err != nil {
+		emptied := identity(r.live[change.Object].Labels, func(string) string { return "" })
+		steps = []any{defaultAccount(change.Object.Name), bareNamespace(change.Object.Name, emptied), bareNamespace(change.Object.Name, nil)}
+	}
+	for _, v := range steps {
+		obj, err := driver.NewObject(v)
+		if err != nil {
+			return err
+		}
+		opts := driver.ApplyOptions{Manager: r.manager(), Force: true}
+		if obj.Kind == "Namespace" {
+			opts.IfUID = change.uid
+		}
+		if _, err := r.cluster.Apply(ctx, obj, opts); err != nil {
 			return err
 		}
 	}
-	obj, err := driver.NewObject(&corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: change.Object.Name, Labels: labels}})
-	if err == nil {
-		_, err = r.cluster.Apply(ctx, obj, driver.ApplyOptions{Manager: r.manager(), Force: true, IfUID: change.uid})
-	}
-	return err
+	return nil
 }
 
 func (r *reconciler) manager() string { return manager(r.teams.opts.Installation) }

@@ -91,7 +91,7 @@ func (w *writer) add(v any) {
 // labelled are the labels of an object of a team, or, if that is empty, of the
 // installation.
 func (w *writer) labelled(team, part string, more map[string]string) map[string]string {
-	out := map[string]string{LabelInstallation: w.installation, LabelTeamPart: part, "app.kubernetes.io/managed-by": "appspan"}
+	out := map[string]string{LabelInstallation: w.installation, LabelTeamPart: part, labelManagedBy: "appspan"}
 	if team != "" {
 		out[LabelTeam] = team
 	}

@@ -351,7 +351,10 @@ func (t *Teams) Allocate(ctx context.Context, id, clusterName string, a Allocati
 		team.Clusters[clusterName] = a
 		return nil
 	})
-	return team, warnings, err
+	if err != nil {
+		return Team{}, nil, err
+	}
+	return team, warnings, nil
 }
 
 // limit bounds the work on one cluster.
@@ -398,7 +401,7 @@ func judge(obj cluster.Object, clusterName, id, installation string, n Namespace
 		s.refusal = fmt.Errorf("%s: %w and belongs to no team; choose another name, or adopt it with all that is in it", where, appspan.ErrExists)
 	default:
 		s.warning = where + " exists already: all that is in it becomes the team's, and pods that break its rules are refused from then on"
-		if made := strings.TrimSpace(obj.Labels["app.kubernetes.io/managed-by"]); made != "" && made != "appspan" {
+		if made := strings.TrimSpace(obj.Labels[labelManagedBy]); made != "" && made != "appspan" {
 			s.warning += "; it is managed by " + made
 		}
 	}
