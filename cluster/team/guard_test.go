@@ -1,0 +1,124 @@
+package team_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/team"
+)
+
+func TestEveryEscapeIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.create(blue())
+	w.create(team.Team{ID: "red", Clusters: map[string]team.Allocation{"a": {Namespaces: []team.Namespace{{Name: "red"}}}}})
+	w.reconcile("blue")
+	w.reconcile("red")
+	w.apply("a", tree{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": tree{"name": "builder", "namespace": "blue"}})
+	acting, err := w.cluster("a").As(team.Identity("blue"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, acting.Close()) }()
+	for _, e := range escapes() {
+		t.Run(e.name, func(t *testing.T) {
+			objects := parse(t, e.object)
+			refusals := team.Check(blue(), "a", objects)
+			require.NotEmpty(t, refusals)
+			require.Contains(t, refusals[0].String(), e.says)
+			require.Equal(t, objects[0].Ref, refusals[0].Object)
+			require.NotEmpty(t, refusals[0].Next)
+			require.NotEmpty(t, team.Check(blue(), "z", objects), "where the team has nothing")
+			if e.server {
+				refusedByServer(t, acting, objects[0])
+			}
+		})
+	}
+}
+
+// refusedByServer applies what a server has to refuse.
+func refusedByServer(t *testing.T, acting *cluster.Cluster, obj driver.Object) {
+	t.Helper()
+	_, err := acting.Apply(t.Context(), obj, driver.ApplyOptions{Manager: "escape"})
+	require.Error(t, err)
+	refused := strings.Contains(err.Error(), appspan.ErrDenied.Error()) || strings.Contains(err.Error(), appspan.ErrExhausted.Error()) ||
+		strings.Contains(err.Error(), appspan.ErrInvalid.Error())
+	require.True(t, refused, err.Error())
+}
+
+func TestAnApplicationThatKeepsToItselfIsAdmitted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.create(blue())
+	w.reconcile("blue")
+	objects := parse(t, harmless)
+	require.Empty(t, team.Check(blue(), "a", objects))
+	acting, err := w.cluster("a").As(team.Identity("blue"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, acting.Close()) }()
+	for _, obj := range objects {
+		_, err := acting.Apply(t.Context(), obj, driver.ApplyOptions{Manager: "deploy"})
+		require.NoError(t, err)
+		require.NoError(t, acting.Delete(t.Context(), obj.Ref, driver.DeleteOptions{}))
+	}
+}
+
+func TestPermitsAndPools(t *testing.T) {
+	t.Parallel()
+	const balancer = `{apiVersion: v1, kind: Service, metadata: {name: x, namespace: blue}, spec: {type: LoadBalancer, ports: [{port: 80}]}}`
+	const daemon = `{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: x, namespace: blue}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: x}]}}}}`
+	const slice = `{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: x, namespace: blue}, addressType: IPv4, endpoints: [{addresses: [192.0.2.1]}]}`
+	const hostPath = `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: blue}, spec: {containers: [{name: c, image: x}], volumes: [{name: v, hostPath: {path: /}}]}}`
+	const plain = `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: blue}, spec: {containers: [{name: c, image: x}]}}`
+	const selects = `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: blue}, spec: {nodeSelector: {pool: blue}, containers: [{name: c, image: x}]}}`
+	for _, c := range []struct {
+		name     string
+		edit     func(*team.Allocation)
+		object   string
+		refusals int
+	}{
+		{"a load balancer is permitted", func(a *team.Allocation) { a.Permits = []team.Permit{team.PermitLoadBalancers} }, balancer, 0},
+		{"a daemon set is permitted", func(a *team.Allocation) { a.Permits = []team.Permit{team.PermitDaemons} }, daemon, 0},
+		{"one permit is not another", func(a *team.Allocation) { a.Permits = []team.Permit{team.PermitDaemons} }, balancer, 1},
+		{"addresses are permitted", func(a *team.Allocation) { a.Permits = []team.Permit{team.PermitEndpoints} }, slice, 0},
+		{"the level privileged permits host paths", func(a *team.Allocation) { a.PodSecurity = team.Privileged }, hostPath, 0},
+		{"the level restricted asks for more", func(a *team.Allocation) { a.PodSecurity = team.Restricted }, plain, 4},
+		{"pods have to select the team's pool", func(a *team.Allocation) { a.NodePool = map[string]string{"pool": "blue"} }, plain, 1},
+		{"and then may run", func(a *team.Allocation) { a.NodePool = map[string]string{"pool": "blue"} }, selects, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tm := blue()
+			a := tm.Clusters["a"]
+			c.edit(&a)
+			tm.Clusters["a"] = a
+			require.NoError(t, tm.Validate())
+			require.Len(t, team.Check(tm, "a", parse(t, c.object)), c.refusals)
+		})
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	for _, e := range escapes() {
+		data, err := yaml.YAMLToJSON([]byte(e.object))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		obj, err := driver.ParseObject(data)
+		if err != nil {
+			return
+		}
+		refusals := team.Check(blue(), "a", []driver.Object{obj})
+		if obj.Namespace != "blue" && len(refusals) == 0 {
+			t.Fatalf("%s is admitted", data)
+		}
+		_, _ = team.Demand([]driver.Object{obj}, nil)
+	})
+}
