@@ -79,7 +79,9 @@ func escapes() []escape {
 }
 
 // harmless is an application that a team may run.
-const harmless = `{apiVersion: v1, kind: ServiceAccount, metadata: {name: web, namespace: blue}}
+const harmless = `{apiVersion: v1, kind: Pod, metadata: {name: bare, namespace: blue}, spec: {containers: [{name: c, image: x}]}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: web, namespace: blue}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: web, namespace: blue}, stringData: {a: b}}
 ---

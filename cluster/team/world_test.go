@@ -133,3 +133,25 @@ func ref(kind, namespace, name string) driver.Ref {
 func namespace(name string, labels tree) tree {
 	return tree{"apiVersion": "v1", "kind": "Namespace", "metadata": tree{"name": name, "labels": labels}}
 }
+
+// until watches objects of a kind, by name, until they are so.
+func (w *world) until(clusterName, kind string, so func(map[string]tree) bool) {
+	w.t.Helper()
+	found, synced := map[string]tree{}, false
+	for e, err := range w.cluster(clusterName).Watch(w.t.Context(), cluster.Query{APIVersion: "v1", Kind: kind}) {
+		require.NoError(w.t, err)
+		switch e.Type {
+		case cluster.Added, cluster.Modified:
+			var v tree
+			require.NoError(w.t, json.Unmarshal(e.Object.JSON, &v))
+			found[e.Object.Name] = v
+		case cluster.Deleted:
+			delete(found, e.Object.Name)
+		case cluster.Synced:
+			synced = true
+		}
+		if synced && so(found) {
+			return
+		}
+	}
+}
