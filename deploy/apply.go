@@ -136,20 +136,62 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 	if err := p.open(d); err != nil {
 		return nil, err
 	}
-	o := opts.normal()
+	if d.opts.Journal != nil && p.changes() {
+		return d.operate(ctx, p, false, opts.normal())
+	}
+	return d.carryOut(ctx, p, false, opts.normal())
+}
+
+// changes reports whether there is something to do.
+func (p *Plan) changes() bool {
+	return slices.ContainsFunc(p.Clusters, func(c ClusterPlan) bool { return len(c.Changes) > 0 })
+}
+
+// carryOut applies a plan in this call.
+func (d *Deployer) carryOut(ctx context.Context, p *Plan, direct bool, o ApplyOptions) (*Result, error) {
 	events := newDispatcher(o.OnEvent)
 	defer events.close()
-	result := &Result{Application: p.Application, PlanHash: p.Hash, Clusters: make([]ClusterResult, len(p.Clusters))}
+	result := d.perform(ctx, p, direct, o, events, func(ctx context.Context, _ string, do func(context.Context) ClusterResult) ClusterResult { return do(ctx) })
+	return result, result.err()
+}
+
+// perform applies a plan on all its clusters in parallel, each through run. A
+// direct plan has no parts yet: each cluster is planned on its own.
+func (d *Deployer) perform(ctx context.Context, p *Plan, direct bool, o ApplyOptions, events *dispatcher,
+	run func(ctx context.Context, cluster string, do func(context.Context) ClusterResult) ClusterResult) *Result {
+	names := p.Target.Clusters
+	if !direct {
+		names = make([]string, len(p.Clusters))
+		for i := range p.Clusters {
+			names[i] = p.Clusters[i].Cluster
+		}
+	}
+	result := &Result{Application: p.Application, PlanHash: p.Hash, Clusters: make([]ClusterResult, len(names))}
 	var wg sync.WaitGroup
-	for i := range p.Clusters {
-		wg.Go(func() { result.Clusters[i] = d.applyOne(ctx, p, &p.Clusters[i], o, events) })
+	for i, name := range names {
+		wg.Go(func() {
+			result.Clusters[i] = run(ctx, name, func(ctx context.Context) ClusterResult {
+				if !direct {
+					return d.applyOne(ctx, p, &p.Clusters[i], o, events)
+				}
+				part := d.planOne(ctx, p, name)
+				part.current = true
+				events.send(planEvent(&part))
+				return d.applyOne(ctx, p, &part, o, events)
+			})
+		})
 	}
 	wg.Wait()
+	return result
+}
+
+// err joins the errors of the clusters.
+func (r *Result) err() error {
 	var errs []error
-	for i := range result.Clusters {
-		errs = append(errs, result.Clusters[i].Err())
+	for i := range r.Clusters {
+		errs = append(errs, r.Clusters[i].Err())
 	}
-	return result, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Deploy plans and applies in one call, each cluster on its own: no cluster
@@ -169,25 +211,10 @@ func (d *Deployer) Deploy(ctx context.Context, app *appmodel.Application, to Tar
 	if err := p.finish(d); err != nil {
 		return nil, err
 	}
-	apply := o.Apply.normal()
-	events := newDispatcher(apply.OnEvent)
-	defer events.close()
-	result := &Result{Application: p.Application, PlanHash: p.Hash, Clusters: make([]ClusterResult, len(p.Target.Clusters))}
-	var wg sync.WaitGroup
-	for i, name := range p.Target.Clusters {
-		wg.Go(func() {
-			part := d.planOne(ctx, p, name)
-			part.current = true
-			events.send(planEvent(&part))
-			result.Clusters[i] = d.applyOne(ctx, p, &part, apply, events)
-		})
+	if d.opts.Journal != nil {
+		return d.operate(ctx, p, true, o.Apply.normal())
 	}
-	wg.Wait()
-	var errs []error
-	for i := range result.Clusters {
-		errs = append(errs, result.Clusters[i].Err())
-	}
-	return result, errors.Join(errs...)
+	return d.carryOut(ctx, p, true, o.Apply.normal())
 }
 
 // DeployOptions shape a Deploy. Events go to Apply.OnEvent.

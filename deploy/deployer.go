@@ -11,6 +11,7 @@ import (
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/deploy/status"
+	"github.com/appspan-dev/appspan/storage/journal"
 	"github.com/appspan-dev/appspan/storage/seal"
 )
 
@@ -41,6 +42,10 @@ type Options struct {
 	// ClusterTimeout bounds the reading of one cluster's state, and each of
 	// its writes; default 1 min. Readiness has its own, see ApplyOptions.
 	ClusterTimeout time.Duration
+	// Journal, when set, writes every apply down before anything happens, so
+	// that another process that runs the journal finishes it when this one
+	// dies. One Deployer of an installation may have a journal.
+	Journal *journal.Journal
 	// Logger hears what no caller is told; nil discards.
 	Logger *slog.Logger
 }
@@ -54,6 +59,7 @@ type Deployer struct {
 	opts     Options
 	subject  appspan.Subject
 	last     *lastKnown
+	local    *localRuns
 }
 
 var installationID = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$`)
@@ -82,7 +88,13 @@ func New(clusters Clusters, opts *Options) (*Deployer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Deployer{clusters: clusters, opts: o, last: &lastKnown{}}, nil
+	d := &Deployer{clusters: clusters, opts: o, last: &lastKnown{}, local: &localRuns{runs: map[string]*localRun{}}}
+	if o.Journal != nil {
+		if err := o.Journal.Handle(operationKind(o.Installation), d.handle); err != nil {
+			return nil, fmt.Errorf("deploy: %w", err)
+		}
+	}
+	return d, nil
 }
 
 // For returns a view of the Deployer that acts as subject.

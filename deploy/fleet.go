@@ -62,7 +62,7 @@ func (a applications) Prune(ctx context.Context, c *cluster.Cluster) ([]string, 
 		return nil, err
 	}
 	alone := *a.Deployer
-	alone.clusters, alone.opts.Authorizer = only{c}, appspan.AllowAll{}
+	alone.clusters, alone.opts.Authorizer, alone.opts.Journal = only{c}, appspan.AllowAll{}, nil
 	var removed []string
 	var errs []error
 	for _, app := range found {

@@ -44,7 +44,7 @@ func (j *Journal) Run(ctx context.Context) error {
 			j.stop(d.ID)
 		}
 		mu.Lock()
-		if j.opts.Handlers[d.Kind] != nil && !known[d.ID] {
+		if j.handler(d.Kind) != nil && !known[d.ID] {
 			known[d.ID] = true
 			wg.Go(func() {
 				j.pursue(ctx, d.ID, slots)
@@ -135,7 +135,7 @@ func (j *Journal) attempt(ctx context.Context, id string, tell func(appspan.Even
 	if d.State.Over() {
 		return d.Operation, j.file(context.WithoutCancel(ctx), d)
 	}
-	handler := j.opts.Handlers[d.Kind]
+	handler := j.handler(d.Kind)
 	if handler == nil {
 		return d.Operation, fmt.Errorf("operation %s: %w: nothing here executes a %s", id, appspan.ErrUnsupported, d.Kind)
 	}

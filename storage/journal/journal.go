@@ -57,8 +57,9 @@ type Journal struct {
 	leases  *storage.Leases
 	opts    Options
 
-	mu      sync.Mutex
-	running map[string]context.CancelCauseFunc // by operation
+	mu       sync.Mutex
+	handlers map[string]Handler
+	running  map[string]context.CancelCauseFunc // by operation
 }
 
 var word = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}$`)
@@ -92,9 +93,34 @@ func New(records *storage.Records, opts *Options) (*Journal, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Handlers = maps.Clone(o.Handlers)
+	handlers := maps.Clone(o.Handlers)
+	if handlers == nil {
+		handlers = map[string]Handler{}
+	}
 	return &Journal{records: records, leases: records.Leases(o.Holder, &storage.LeaseOptions{TTL: o.TTL}), opts: o,
-		running: map[string]context.CancelCauseFunc{}}, nil
+		handlers: handlers, running: map[string]context.CancelCauseFunc{}}, nil
+}
+
+// Handle adds a handler: before [Journal.Run], or operations of its kind that
+// are there already wait for the next one. A kind that has one is
+// appspan.ErrExists.
+func (j *Journal) Handle(kind string, h Handler) error {
+	if !word.MatchString(kind) {
+		return fmt.Errorf("journal: %w: kind %q is no word of letters, digits and -_.@", appspan.ErrInvalid, kind)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.handlers[kind] != nil {
+		return fmt.Errorf("journal: %w: a handler of %s", appspan.ErrExists, kind)
+	}
+	j.handlers[kind] = h
+	return nil
+}
+
+func (j *Journal) handler(kind string) Handler {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.handlers[kind]
 }
 
 // Begin writes an operation down and returns it. Once it has returned, the
