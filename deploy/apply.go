@@ -151,7 +151,9 @@ func (p *Plan) changes() bool {
 func (d *Deployer) carryOut(ctx context.Context, p *Plan, direct bool, o ApplyOptions) (*Result, error) {
 	events := newDispatcher(o.OnEvent)
 	defer events.close()
-	result := d.perform(ctx, p, direct, o, events, func(ctx context.Context, _ string, do func(context.Context) ClusterResult) ClusterResult { return do(ctx) })
+	result := d.perform(ctx, p, direct, o, events, func(ctx context.Context, _ string, do func(context.Context) ClusterResult) ClusterResult {
+		return do(ctx)
+	})
 	return result, result.err()
 }
 

@@ -127,7 +127,8 @@ func TestAnotherProcessFinishesWhatAKilledOneBegan(t *testing.T) {
 						require.NoError(t, err)
 						_, err = first.Apply(mortal, p, nil)
 					}
-					require.Error(t, err)
+					require.True(t, first.dead.Load())
+					_ = err // whoever hears of it may hear that the other process has done it
 					time.Sleep(2 * time.Minute)
 					synctest.Wait()
 					n := 0

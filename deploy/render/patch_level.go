@@ -3,79 +3,110 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/appspan-dev/appspan/appmodel"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
 )
 
-func text(v any) string { return fmt.Sprint(v) }
-
-// level checks that a patched pod stays within its component's security
-// level: what Pod Security forbids there, a patch cannot bring.
-func (b *builder) level(o *Object, tree map[string]any, before []byte) error {
+// level checks that a patch leaves a pod template as confined as it was: what
+// the template says of it stays, and what the patch adds, a container too, is
+// within the component's level as Pod Security's own checks read it. What a
+// template did beyond the level before the patch is no fault of the patch.
+// Manifests of the author's own have no level.
+func (b *builder) level(o *Object, before, after map[string]any) error {
 	c := b.comps[o.Component]
-	if c == nil || c.Security == nil || c.Security.Level == appmodel.LevelPrivileged {
+	if c == nil || c.Security == nil || c.Security.Level == appmodel.LevelPrivileged || podTemplate(after) == nil {
 		return nil
 	}
-	pod := podSpec(tree)
-	if pod == nil {
-		return nil
+	was, now := confinement(before), confinement(after)
+	if at := loosened(was, now); at != "" {
+		return invalid("%s: a patch cannot change %s, which confines its pods; leave it out, and write what you want under %s", o.Ref, at, componentPath(c, "security"))
 	}
-	forbid := func(what string) error {
-		return invalid("%s: %s needs security.level: privileged; the component is %s", o.Ref, what, c.Security.Level)
+	if at := rights(was, now, c); at != "" {
+		return invalid("%s: a patch cannot set %s, which gives its pods rights; leave it out, and write what you want under %s", o.Ref, at, componentPath(c, "serviceAccount"))
 	}
-	after, err := json.Marshal(confinement(tree))
+	checks, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		return err
 	}
-	if string(before) != string(after) {
-		return forbid("a patch of security contexts, service accounts or host ports")
+	old, err := offences(checks, c.Security.Level, before)
+	if err != nil {
+		return err
 	}
-	for _, field := range []string{"hostNetwork", "hostPID", "hostIPC"} {
-		if pod[field] == true {
-			return forbid(field)
+	found, err := offences(checks, c.Security.Level, after)
+	if err != nil {
+		return err
+	}
+	found = slices.DeleteFunc(found, func(f offence) bool { return slices.Contains(old, f) })
+	if len(found) == 0 {
+		return nil
+	}
+	needs, what := appmodel.LevelBaseline, make([]string, len(found))
+	for i, f := range found {
+		what[i] = f.what
+		if f.needs == appmodel.LevelPrivileged {
+			needs = f.needs
 		}
 	}
-	volumes, _ := pod["volumes"].([]any)
-	for _, v := range volumes {
-		if m, ok := v.(map[string]any); ok && m["hostPath"] != nil {
-			return forbid("a host path")
-		}
-	}
-	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
-		containers, _ := pod[list].([]any)
-		for _, entry := range containers {
-			container, _ := entry.(map[string]any)
-			if what := beyond(container, c.Security); what != "" {
-				return forbid(what)
-			}
-		}
-	}
-	return nil
+	slices.Sort(what)
+	return invalid("%s: the component is %s, and the patch brings %s; leave it out, or write level: %s under %s",
+		o.Ref, c.Security.Level, strings.Join(slices.Compact(what), ", "), needs, componentPath(c, "security"))
 }
 
-// confinement is what confines a pod: its own security context, its service
-// account, and for each container the security context and host ports, or, of
-// one that is confined as Pod Security's restricted level asks, that it is.
+// podTemplate is the pod template of a workload, or nil.
+func podTemplate(tree map[string]any) map[string]any {
+	spec, _ := tree["spec"].(map[string]any)
+	if job, ok := spec["jobTemplate"].(map[string]any); ok {
+		spec, _ = job["spec"].(map[string]any)
+	}
+	template, _ := spec["template"].(map[string]any)
+	return template
+}
+
+// containerLists are where a pod has containers.
+func containerLists() []string { return []string{"containers", "initContainers", "ephemeralContainers"} }
+
+// confinement is what of a pod template confines its pods, by where it stands.
 func confinement(tree map[string]any) map[string]any {
-	pod := podSpec(tree)
+	template := podTemplate(tree)
+	pod, _ := template["spec"].(map[string]any)
 	out := map[string]any{}
-	for _, field := range []string{"securityContext", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "runtimeClassName"} {
+	for _, field := range []string{"securityContext", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "runtimeClassName", "hostUsers", "os"} {
 		if v, ok := pod[field]; ok {
 			out[field] = v
 		}
 	}
-	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
+	meta, _ := template["metadata"].(map[string]any)
+	annotations, _ := meta["annotations"].(map[string]any)
+	for k, v := range annotations {
+		if strings.HasPrefix(k, corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix) {
+			out["annotations["+k+"]"] = v
+		}
+	}
+	for _, list := range containerLists() {
 		containers, _ := pod[list].([]any)
 		for _, entry := range containers {
 			container, _ := entry.(map[string]any)
-			key := list + "/" + text(container["name"])
-			if v, ok := container["securityContext"]; ok {
-				out[key] = v
-			}
-			ports, _ := container["ports"].([]any)
-			for _, p := range ports {
-				if m, ok := p.(map[string]any); ok && m["hostPort"] != nil {
-					out[key+"/"+text(m["hostPort"])] = true
+			security, _ := container["securityContext"].(map[string]any)
+			out[fmt.Sprintf("%s[%v].securityContext", list, container["name"])] = security
+		}
+	}
+	volumes, _ := pod["volumes"].([]any)
+	for _, entry := range volumes {
+		volume, _ := entry.(map[string]any)
+		projected, _ := volume["projected"].(map[string]any)
+		sources, _ := projected["sources"].([]any)
+		for _, s := range sources {
+			source, _ := s.(map[string]any)
+			for _, field := range []string{"serviceAccountToken", "podCertificate"} {
+				if source[field] != nil {
+					out[fmt.Sprintf("volumes[%v].projected.%s", volume["name"], field)] = source[field]
 				}
 			}
 		}
@@ -83,36 +114,129 @@ func confinement(tree map[string]any) map[string]any {
 	return out
 }
 
-// podSpec is the pod of a workload, or nil.
-func podSpec(tree map[string]any) map[string]any {
-	spec, _ := tree["spec"].(map[string]any)
-	if job, ok := spec["jobTemplate"].(map[string]any); ok {
-		spec, _ = job["spec"].(map[string]any)
+// loosened names what a template said of its confinement and does not say any
+// more. A container or volume that is gone confines nothing.
+func loosened(was, now map[string]any) string {
+	var out []string
+	for at, v := range was {
+		w, there := now[at]
+		if list, _, entry := strings.Cut(at, "["); !there && entry && list != "annotations" {
+			continue
+		}
+		if lost := lost(v, w, there); lost != "-" {
+			out = append(out, at+lost)
+		}
 	}
-	template, _ := spec["template"].(map[string]any)
-	pod, _ := template["spec"].(map[string]any)
-	return pod
+	if len(out) == 0 {
+		return ""
+	}
+	return slices.Min(out)
 }
 
-// beyond names what of a container the component's level does not allow.
-func beyond(container map[string]any, s *appmodel.Security) string {
-	security, _ := container["securityContext"].(map[string]any)
-	if security["privileged"] == true && !s.Privileged {
-		return "a privileged container"
-	}
-	if s.Level == appmodel.LevelRestricted && security["allowPrivilegeEscalation"] != false {
-		return "privilege escalation"
-	}
-	capabilities, _ := security["capabilities"].(map[string]any)
-	added, _ := capabilities["add"].([]any)
-	for _, a := range added {
-		allowed := s.Level == appmodel.LevelRestricted && a == "NET_BIND_SERVICE"
-		for _, own := range s.Capabilities {
-			allowed = allowed || a == own
+// lost is the path below which a value is not as it was, "-" if it is; fields
+// may be added.
+func lost(was, now any, there bool) string {
+	w, isMap := was.(map[string]any)
+	n, stays := now.(map[string]any)
+	if !isMap || !stays {
+		if there && reflect.DeepEqual(was, now) {
+			return "-"
 		}
-		if !allowed {
-			return "capability " + text(a)
+		return ""
+	}
+	for k, v := range w {
+		x, there := n[k]
+		if at := lost(v, x, there); at != "-" {
+			return "." + k + at
 		}
 	}
-	return ""
+	return "-"
 }
+
+// rights names what gives a template's pods an identity that they did not
+// have: another service account, its token, by a volume too, or a certificate.
+// A pod that has the token anyway may have it for other audiences.
+func rights(was, now map[string]any, c *appmodel.Component) string {
+	token := now["automountServiceAccountToken"] != false
+	var out []string
+	for at := range now {
+		if _, had := was[at]; had {
+			continue
+		}
+		switch {
+		case at == "serviceAccountName", at == "serviceAccount", strings.HasSuffix(at, ".podCertificate"),
+			at == "automountServiceAccountToken" && now[at] != false,
+			at == "runtimeClassName", // which may be one that isolates less
+			strings.HasSuffix(at, ".serviceAccountToken") && !token:
+			out = append(out, at)
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return slices.Min(out)
+}
+
+// offence is one thing that Pod Security forbids at a level.
+type offence struct {
+	part  string // of the pod that does it
+	what  string
+	needs appmodel.SecurityLevel // the lowest that allows it
+}
+
+// offences are what a pod template does beyond a level. Each container and
+// volume is judged on its own, so that one that was there before does not
+// cover another. Exemptions of pods that say they are for Windows, or in a
+// user namespace, do not hold: whether a node heeds them is not known here.
+func offences(checks policy.Evaluator, level appmodel.SecurityLevel, tree map[string]any) ([]offence, error) {
+	data, err := json.Marshal(podTemplate(tree))
+	if err != nil {
+		return nil, err
+	}
+	var t corev1.PodTemplateSpec
+	if err := json.Unmarshal(data, &t); err != nil {
+		return nil, invalid("the patched pod template is not valid: %v; correct the types of its fields", err)
+	}
+	pod := t.Spec
+	pod.OS, pod.HostUsers = nil, nil
+	pod.Volumes, pod.Containers, pod.InitContainers, pod.EphemeralContainers = nil, nil, nil, nil
+	var out []offence
+	judge := func(part string, meta metav1.ObjectMeta, spec corev1.PodSpec) {
+		for _, l := range []struct{ level, needs appmodel.SecurityLevel }{
+			{appmodel.LevelBaseline, appmodel.LevelPrivileged}, {appmodel.LevelRestricted, appmodel.LevelBaseline},
+		} {
+			if l.level == appmodel.LevelRestricted && level != l.level {
+				continue
+			}
+			for _, r := range checks.EvaluatePod(api.LevelVersion{Level: api.Level(l.level), Version: api.LatestVersion()}, &meta, &spec) {
+				if r.Allowed {
+					continue
+				}
+				f := offence{part, strings.TrimSuffix(r.ForbiddenReason+" ("+r.ForbiddenDetail+")", " ()"), l.needs}
+				again := slices.ContainsFunc(out, func(o offence) bool { return o.what == f.what && (o.part == part || o.part == "") })
+				if !again { // by the level below, or by the pod
+					out = append(out, f)
+				}
+			}
+		}
+	}
+	judge("", t.ObjectMeta, pod)
+	for _, k := range t.Spec.Containers {
+		judge("containers/"+k.Name, metav1.ObjectMeta{}, corev1.PodSpec{SecurityContext: pod.SecurityContext, Containers: []corev1.Container{k}})
+	}
+	for _, k := range t.Spec.InitContainers {
+		judge("initContainers/"+k.Name, metav1.ObjectMeta{}, corev1.PodSpec{SecurityContext: pod.SecurityContext, InitContainers: []corev1.Container{k}})
+	}
+	for _, k := range t.Spec.EphemeralContainers {
+		judge("ephemeralContainers/"+k.Name, metav1.ObjectMeta{}, corev1.PodSpec{SecurityContext: pod.SecurityContext, EphemeralContainers: []corev1.EphemeralContainer{k}})
+	}
+	for _, v := range t.Spec.Volumes {
+		whole, err := json.Marshal(v) // another path of the same host is another offence
+		if err != nil {
+			return nil, err
+		}
+		judge(string(whole), metav1.ObjectMeta{}, corev1.PodSpec{Volumes: []corev1.Volume{v}})
+	}
+	return out, nil
+}
+
