@@ -32,12 +32,12 @@ func TestWritesSurviveCuts(t *testing.T) {
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	h := newHub(t, nil)
-	h.cutter.budget = func(n int) int { // some are cut in the handshake
+	h.cutter.limit(func(n int) int { // some are cut in the handshake
 		if n >= cuts {
 			return 0
 		}
 		return 1 + random.IntN(60_000)
-	}
+	})
 	server, to := memory(t)
 	run(t, h.invite(t, "edge-1"), fixed(newKey(t)), to, quick())
 	c := h.open(t, "edge-1")

@@ -24,7 +24,8 @@ type Options struct {
 	// default 10 s, negative does not wait.
 	Wait time.Duration
 	// Heartbeat is the time between two looks at whether an agent is still
-	// there; default 10 s. One that does not answer for 30 s is given up.
+	// there; default 10 s. One that does not answer for three times as long is
+	// given up.
 	Heartbeat time.Duration
 	// Handshake bounds the time in which a stranger has to say who it is;
 	// default 10 s.

@@ -247,6 +247,28 @@ func TestTheTunnelSurvivesARestartOfTheHub(t *testing.T) {
 	require.Contains(t, get(t, h.web(t, "edge-1"), "http://x/version"), "GET /version")
 }
 
+func TestALineThatGoesDeadIsGivenUp(t *testing.T) {
+	t.Parallel()
+	beat := 100 * time.Millisecond
+	for name, beats := range map[string]struct{ hub, agent time.Duration }{
+		"by the hub": {beat, time.Hour}, "by the agent": {time.Hour, beat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHub(t, &tunnel.Options{Heartbeat: beats.hub, Wait: long})
+			opts := quick()
+			opts.Heartbeat = beats.agent
+			a, _ := run(t, h.invite(t, "edge-1"), fixed(newKey(t)), target(t, http.HandlerFunc(echo)), opts)
+			require.Contains(t, get(t, h.web(t, "edge-1"), "http://x/"), "GET /")
+			since := h.Agents()[0].Since
+			h.cutter.freeze()
+			require.Eventually(t, func() bool { s := h.Agents()[0]; return s.Connected && s.Since.After(since) }, long, tick)
+			require.Contains(t, get(t, h.web(t, "edge-1"), "http://x/"), "GET /")
+			require.Eventually(t, func() bool { return a.Status().Connected }, long, tick)
+		})
+	}
+}
+
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	h := newHub(t, nil)

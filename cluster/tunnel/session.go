@@ -114,7 +114,7 @@ func (s *Server) watch(ses *session) string {
 			return "another agent of the cluster took over"
 		case <-beat.C:
 		}
-		roundTrip, err := ses.mux.Ping()
+		roundTrip, err := wire.Ping(ses.mux, 3*s.opts.Heartbeat)
 		if err != nil {
 			return "no heartbeat: " + err.Error()
 		}

@@ -117,7 +117,7 @@ type cutter struct {
 	mu     sync.Mutex
 	open   map[*budgeted]bool
 	cuts   int           // by budget
-	budget func(int) int // of the n-th connection, in bytes both ways; 0 is without end
+	budget func(int) int // after so many cuts, in bytes both ways; 0 is without end
 }
 
 func (c *cutter) Accept() (net.Conn, error) {
@@ -137,6 +137,13 @@ func (c *cutter) Accept() (net.Conn, error) {
 	return b, nil
 }
 
+// limit gives later connections a budget.
+func (c *cutter) limit(budget func(n int) int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budget = budget
+}
+
 // cut ends all connections without a word, and returns how many there were.
 func (c *cutter) cut() int {
 	c.mu.Lock()
@@ -150,6 +157,17 @@ func (c *cutter) cut() int {
 	return n
 }
 
+// freeze makes all connections swallow what they are given, and say nothing.
+func (c *cutter) freeze() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		conn.mu.Lock()
+		conn.frozen = true
+		conn.mu.Unlock()
+	}
+}
+
 // budgeted is a connection that is reset, in the midst of whatever it carries,
 // when its budget is used up.
 type budgeted struct {
@@ -157,6 +175,13 @@ type budgeted struct {
 	cutter *cutter
 	mu     sync.Mutex
 	left   int // negative: without end
+	frozen bool
+}
+
+func (b *budgeted) isFrozen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.frozen
 }
 
 // spend returns how much of n is left, and whether that is the end.
@@ -184,6 +209,9 @@ func (b *budgeted) end() {
 
 func (b *budgeted) Read(p []byte) (int, error) {
 	n, err := b.TCPConn.Read(p)
+	for err == nil && b.isFrozen() {
+		n, err = b.TCPConn.Read(p)
+	}
 	most, end := b.spend(n)
 	if end {
 		b.end()
@@ -195,6 +223,9 @@ func (b *budgeted) Read(p []byte) (int, error) {
 }
 
 func (b *budgeted) Write(p []byte) (int, error) {
+	if b.isFrozen() {
+		return len(p), nil
+	}
 	most, end := b.spend(len(p))
 	n, err := b.TCPConn.Write(p[:most])
 	if end {

@@ -36,7 +36,8 @@ type Options struct {
 	// a random one, up to a bound that doubles; default 1 s and 1 min.
 	MinBackoff, MaxBackoff time.Duration
 	// Heartbeat is the time between two looks at whether the hub is still
-	// there; default 15 s. One that does not answer for 30 s is given up.
+	// there; default 10 s. One that does not answer for three times as long is
+	// given up.
 	Heartbeat time.Duration
 	// Handshake bounds the time of one attempt to connect; default 20 s.
 	Handshake time.Duration
@@ -53,7 +54,7 @@ func (o *Options) withDefaults() Options {
 		d = *o
 	}
 	for value, standard := range map[*time.Duration]time.Duration{
-		&d.MinBackoff: time.Second, &d.MaxBackoff: time.Minute, &d.Heartbeat: 15 * time.Second,
+		&d.MinBackoff: time.Second, &d.MaxBackoff: time.Minute, &d.Heartbeat: 10 * time.Second,
 		&d.Handshake: 20 * time.Second, &d.Drain: 10 * time.Second,
 	} {
 		if *value <= 0 {

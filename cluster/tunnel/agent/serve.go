@@ -29,7 +29,7 @@ var errReplaced = errors.New("another agent of the cluster has taken over")
 // serve answers the hub's requests until the tunnel or ctx ends, or another
 // agent takes over.
 func (a *Agent) serve(ctx context.Context, secure net.Conn, cluster string) error {
-	mux, err := wire.Accepter(secure, a.opts.Heartbeat)
+	mux, err := wire.Accepter(secure)
 	if err != nil {
 		return err
 	}
@@ -57,6 +57,7 @@ func (a *Agent) serve(ctx context.Context, secure net.Conn, cluster string) erro
 			close(replaced)
 		}
 	})
+	running.Go(func() { a.beat(mux) })
 	defer running.Wait()
 	defer func() {
 		_ = mux.Close()
@@ -84,6 +85,23 @@ func (a *Agent) serve(ctx context.Context, secure net.Conn, cluster string) erro
 		}
 	}
 	return err
+}
+
+// beat gives up a hub that does not answer.
+func (a *Agent) beat(mux *yamux.Session) {
+	beat := time.NewTicker(a.opts.Heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-mux.CloseChan():
+			return
+		case <-beat.C:
+		}
+		if _, err := wire.Ping(mux, 3*a.opts.Heartbeat); err != nil {
+			_ = mux.Close()
+			return
+		}
+	}
 }
 
 func readByte(r io.Reader) (byte, error) {

@@ -54,12 +54,16 @@ func Opener(conn net.Conn) (*yamux.Session, error) {
 	return session, nil
 }
 
-// Accepter makes the end that accepts streams: the agent's. It gives a silent
-// hub up after two heartbeats or so.
-func Accepter(conn net.Conn, heartbeat time.Duration) (*yamux.Session, error) {
-	s := settings()
-	s.EnableKeepAlive, s.KeepAliveInterval = true, heartbeat
-	return yamux.Server(abrupt{conn}, s)
+// Accepter makes the end that accepts streams: the agent's.
+func Accepter(conn net.Conn) (*yamux.Session, error) {
+	return yamux.Server(abrupt{conn}, settings())
+}
+
+// Ping asks the other end for an answer, and returns how long it took. An end
+// that does not answer in time loses the session.
+func Ping(session *yamux.Session, within time.Duration) (time.Duration, error) {
+	defer time.AfterFunc(within, func() { _ = session.Close() }).Stop()
+	return session.Ping()
 }
 
 func settings() *yamux.Config {
