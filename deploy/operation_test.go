@@ -108,13 +108,6 @@ func TestAnotherProcessFinishesWhatAKilledOneBegan(t *testing.T) {
 					store := memstore.NewRecords()
 					defer store.Close()
 					first, second := w.start(store, dies), w.start(store, 0)
-					ctx, cancel := context.WithCancel(t.Context())
-					var wg sync.WaitGroup
-					wg.Go(func() {
-						if err := second.journal.Run(ctx); err != nil {
-							t.Error(err)
-						}
-					})
 					var mortal context.Context
 					mortal, first.kill = context.WithCancel(t.Context())
 					defer first.kill()
@@ -127,8 +120,15 @@ func TestAnotherProcessFinishesWhatAKilledOneBegan(t *testing.T) {
 						require.NoError(t, err)
 						_, err = first.Apply(mortal, p, nil)
 					}
+					require.Error(t, err)
 					require.True(t, first.dead.Load())
-					_ = err // whoever hears of it may hear that the other process has done it
+					ctx, cancel := context.WithCancel(t.Context())
+					var wg sync.WaitGroup
+					wg.Go(func() {
+						if err := second.journal.Run(ctx); err != nil {
+							t.Error(err)
+						}
+					})
 					time.Sleep(2 * time.Minute)
 					synctest.Wait()
 					n := 0

@@ -94,8 +94,8 @@ func (j *Journal) pursue(ctx context.Context, id string, slots chan struct{}) {
 
 // ExecuteOptions shape an Execute.
 type ExecuteOptions struct {
-	// OnEvent hears what the operation tells, one event after the other, while
-	// this process executes it.
+	// OnEvent hears what the operation tells, one event after the other; of
+	// one that another process executes, what that one wrote down.
 	OnEvent func(appspan.Event)
 }
 
@@ -103,9 +103,19 @@ type ExecuteOptions struct {
 // is over; if another process has it, it waits for that one. When ctx ends,
 // the operation is cancelled. A failure is in the operation, not the error.
 func (j *Journal) Execute(ctx context.Context, id string, opts *ExecuteOptions) (Operation, error) {
-	var tell func(appspan.Event)
-	if opts != nil {
-		tell = opts.OnEvent
+	var last uint64
+	tell := func(e appspan.Event) {
+		last = max(last, e.Seq)
+		if opts != nil && opts.OnEvent != nil {
+			opts.OnEvent(e)
+		}
+	}
+	elsewhere := func(op Operation) {
+		for _, e := range op.Events {
+			if e.Seq > last {
+				tell(e)
+			}
+		}
 	}
 	for {
 		op, err := j.attempt(ctx, id, tell, false)
@@ -116,7 +126,7 @@ func (j *Journal) Execute(ctx context.Context, id string, opts *ExecuteOptions) 
 			return op, err
 		}
 		limited, cancel := context.WithTimeout(ctx, j.opts.TTL/4)
-		op, err = j.Wait(limited, id)
+		op, err = j.follow(limited, id, elsewhere)
 		cancel()
 		if err == nil || ctx.Err() != nil || limited.Err() == nil {
 			return op, err

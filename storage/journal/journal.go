@@ -310,19 +310,28 @@ var errCancelled = errors.New("the operation was cancelled")
 // Wait returns an operation once it is over. Its failure is in the operation,
 // not the error.
 func (j *Journal) Wait(ctx context.Context, id string) (Operation, error) {
+	return j.follow(ctx, id, func(Operation) {})
+}
+
+// follow waits until an operation is over, and tells of each change that it
+// sees.
+func (j *Journal) follow(ctx context.Context, id string, changed func(Operation)) (Operation, error) {
 	for {
 		op, err := j.Get(ctx, id)
+		if err == nil {
+			changed(op)
+		}
 		if err != nil || op.State.Over() {
 			return op, err
 		}
-		if err := j.awaitChange(ctx, id); err != nil {
+		if err := j.awaitChange(ctx, id, changed); err != nil {
 			return op, err
 		}
 	}
 }
 
 // awaitChange returns when an operation may have ended.
-func (j *Journal) awaitChange(ctx context.Context, id string) error {
+func (j *Journal) awaitChange(ctx context.Context, id string, changed func(Operation)) error {
 	for e, err := range j.records.Watch(ctx, openKeys, nil) {
 		switch {
 		case err != nil:
@@ -336,9 +345,11 @@ func (j *Journal) awaitChange(ctx context.Context, id string) error {
 		case e.Type == storage.Deleted:
 			return nil
 		default:
-			if d, err := decode(e.Record); err != nil || d.State.Over() {
+			d, err := decode(e.Record)
+			if err != nil || d.State.Over() {
 				return err
 			}
+			changed(d.Operation)
 		}
 	}
 	return nil
