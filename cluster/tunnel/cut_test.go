@@ -14,14 +14,35 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/tunnel"
+	"github.com/appspan-dev/appspan/cluster/tunnel/agent"
 	"github.com/stretchr/testify/require"
 )
 
 // TestWritesSurviveCuts cuts the TCP connection below the tunnel at random
-// bytes, a hundred times, while many write. What was acknowledged is there
-// afterwards, and whatever may be created once was.
+// bytes, a hundred times, while many write.
 func TestWritesSurviveCuts(t *testing.T) {
 	t.Parallel()
+	server, to := memory(t)
+	h := newHub(t, nil)
+	token := h.invite(t, "edge-1")
+	surviveCuts(t, h, server, func() { run(t, token, fixed(newKey(t)), to, quick()) })
+}
+
+// TestRigWritesSurviveCuts does so in front of a real API server.
+func TestRigWritesSurviveCuts(t *testing.T) {
+	h := newHub(t, nil)
+	token := h.invite(t, "edge-1")
+	r := newRig(t, tunnel.ManifestOptions{Token: token, Namespace: "tunnel-cuts"})
+	surviveCuts(t, h, r.c, func() {
+		run(t, token, agent.SecretKey(r.target, "tunnel-cuts", "appspan-agent-key"), r.target, quick())
+	})
+}
+
+// surviveCuts requires that afterwards what was acknowledged is there, and that
+// whatever may be created once was. The agent, of edge-1, is started within;
+// server is the cluster as it is without a tunnel.
+func surviveCuts(t *testing.T, h *hub, server driver.Cluster, start func()) {
 	cuts, seed := 100, uint64(time.Now().UnixNano())
 	if os.Getenv("APPSPAN_SOAK") != "" {
 		cuts = 1000
@@ -31,19 +52,19 @@ func TestWritesSurviveCuts(t *testing.T) {
 	}
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
-	h := newHub(t, nil)
 	h.cutter.limit(func(n int) int { // some are cut in the handshake
 		if n >= cuts {
 			return 0
 		}
 		return 1 + random.IntN(60_000)
 	})
-	server, to := memory(t)
-	run(t, h.invite(t, "edge-1"), fixed(newKey(t)), to, quick())
+	start()
 	c := h.open(t, "edge-1")
 	t.Cleanup(func() { _ = c.Close() })
-	_, err := server.Apply(t.Context(), parse(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`), driver.ApplyOptions{Manager: "test"})
+	ns := parse(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"tunnel-shop"}}`)
+	_, err := server.Apply(t.Context(), ns, driver.ApplyOptions{Manager: "test"})
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Delete(context.Background(), ns.Ref, driver.DeleteOptions{}) })
 	_, err = server.Apply(t.Context(), counter(t, 0), driver.ApplyOptions{Manager: "test"})
 	require.NoError(t, err)
 
@@ -130,7 +151,7 @@ func insist(t *testing.T, failures *atomic.Int64, call func() error) error {
 func count(t *testing.T, c driver.Cluster) error {
 	obj, err := c.Get(t.Context(), counter(t, 0).Ref)
 	if err != nil {
-		return driverErrOfRead(err)
+		return unread(err)
 	}
 	n, err := strconv.Atoi(value(t, obj))
 	if err != nil {
@@ -140,8 +161,8 @@ func count(t *testing.T, c driver.Cluster) error {
 	return err
 }
 
-// driverErrOfRead makes a failed read no write that may have happened.
-func driverErrOfRead(err error) error {
+// unread makes a failed read no write that may have happened.
+func unread(err error) error {
 	if errors.Is(err, appspan.ErrUnavailable) {
 		return appspan.ErrPrecondition
 	}
@@ -151,7 +172,7 @@ func driverErrOfRead(err error) error {
 func counter(t *testing.T, n int) driver.Object { return configMap(t, "counter", strconv.Itoa(n)) }
 
 func configMap(t *testing.T, name, v string) driver.Object {
-	return parse(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"namespace":"shop"},"data":{"v":%q}}`, name, v))
+	return parse(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"namespace":"tunnel-shop"},"data":{"v":%q}}`, name, v))
 }
 
 // data is the value of a ConfigMap as the server has it.

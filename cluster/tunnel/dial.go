@@ -47,8 +47,8 @@ func (s *Server) dial(ctx context.Context, cluster string) (net.Conn, error) {
 			return nil, err
 		}
 		if ses != nil {
-			conn, err := ses.dial()
-			if err == nil || errors.Is(err, appspan.ErrExhausted) {
+			conn, err := ses.dial(ctx)
+			if err == nil || errors.Is(err, appspan.ErrExhausted) || ctx.Err() != nil {
 				return conn, err
 			}
 			s.detach(ses) // it is going, or gone
@@ -88,18 +88,41 @@ func (s *Server) absent(cluster string) error {
 	return fmt.Errorf("cluster %s: %w: its agent has not connected since this hub began, at %s", cluster, appspan.ErrUnavailable, s.started.UTC().Format(time.RFC3339))
 }
 
-// dial opens a stream.
-func (ses *session) dial() (net.Conn, error) {
+// dial opens a stream. On a line that takes nothing that waits for the end of
+// the session, which the dial does not.
+func (ses *session) dial(ctx context.Context) (net.Conn, error) {
 	if ses.streams.Add(1) > maxStreams {
 		ses.streams.Add(-1)
 		return nil, fmt.Errorf("%w: %d connections to the cluster are open, which is the most", appspan.ErrExhausted, maxStreams)
 	}
-	stream, err := ses.mux.OpenStream()
-	if err != nil {
-		ses.streams.Add(-1)
-		return nil, err
+	type opened struct {
+		conn net.Conn
+		err  error
 	}
-	return &conn{Stream: stream, ses: ses}, nil
+	opening := make(chan opened)
+	go func() {
+		stream, err := ses.mux.OpenStream()
+		c := &conn{Stream: stream, ses: ses}
+		if err != nil {
+			ses.streams.Add(-1)
+		}
+		select {
+		case opening <- opened{c, err}:
+		case <-ctx.Done():
+			if err == nil {
+				_ = c.Close()
+			}
+		}
+	}()
+	select {
+	case o := <-opening:
+		if o.err != nil {
+			return nil, o.err
+		}
+		return o.conn, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // conn is a stream to a cluster.

@@ -9,6 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -354,4 +357,28 @@ func TestMegabytesGoThroughBothWaysAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestAReverseProxyMayEndTheOuterTLS(t *testing.T) {
+	t.Parallel()
+	h := newHub(t, &tunnel.Options{Address: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }})
+	inner, err := url.Parse(h.url)
+	require.NoError(t, err)
+	proxy := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: inner.Scheme, Host: inner.Host})
+		r.SetXForwarded()
+	}})
+	t.Cleanup(proxy.Close)
+	token, grant, err := tunnel.NewToken(proxy.URL+"/some/path", h.KeyID(), "edge-1", time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	require.NoError(t, h.members.Add(grant))
+
+	wary, stop := run(t, token, fixed(newKey(t)), target(t, http.HandlerFunc(echo)), quick())
+	refused(t, wary, appspan.ErrUnavailable, "certificate")
+	stop()
+	opts := quick()
+	opts.Client = proxy.Client()
+	run(t, token, fixed(newKey(t)), target(t, http.HandlerFunc(echo)), opts)
+	require.Contains(t, get(t, h.web(t, "edge-1"), "http://x/"), "GET /")
+	require.Equal(t, "127.0.0.1", h.Agents()[0].Address)
 }
