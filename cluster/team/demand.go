@@ -1,15 +1,16 @@
 package team
 
 import (
-	"encoding/json"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	podresource "k8s.io/component-helpers/resource"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
@@ -71,9 +72,10 @@ type demand struct {
 	most     map[target]int32 // replicas that autoscalers may make
 }
 
+// decode reads an object as an API server does: by the exact names of fields.
 func decode[T any](obj driver.Object) (T, error) {
 	var v T
-	if err := json.Unmarshal(obj.JSON, &v); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(obj.JSON, &v); err != nil {
 		return v, fmt.Errorf("%s: %w: %w", obj.Ref, appspan.ErrInvalid, err)
 	}
 	return v, nil
@@ -92,9 +94,12 @@ func (d *demand) scaler(obj driver.Object) error {
 	case "ScaledObject.keda.sh":
 		s, err := decode[struct {
 			Spec struct {
-				MaxReplicaCount *int32
-				ScaleTargetRef  struct{ Kind, Name string }
-			}
+				MaxReplicaCount *int32 `json:"maxReplicaCount"`
+				ScaleTargetRef  struct {
+					Kind string `json:"kind"`
+					Name string `json:"name"`
+				} `json:"scaleTargetRef"`
+			} `json:"spec"`
 		}](obj)
 		if err != nil {
 			return err
@@ -177,10 +182,10 @@ func (d *demand) function(obj driver.Object) error {
 	v, err := decode[struct {
 		Spec struct {
 			Template struct {
-				Metadata struct{ Annotations map[string]string }
-				Spec     corev1.PodSpec
-			}
-		}
+				Metadata metav1.ObjectMeta `json:"metadata"`
+				Spec     corev1.PodSpec    `json:"spec"`
+			} `json:"template"`
+		} `json:"spec"`
 	}](obj)
 	if err != nil {
 		return err

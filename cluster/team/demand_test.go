@@ -71,6 +71,14 @@ func TestDemand(t *testing.T) {
 		{"a function may scale, once for each of two revisions",
 			`{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: x}, spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "3"}}, spec: ` + pod + `}}}`,
 			team.DemandOptions{}, cluster.Amounts{"cpu": "3", "memory": "6Gi", "pods": "6"}},
+		{"KEDA may make more of it",
+			`{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: x}, spec: {maxReplicaCount: 4, scaleTargetRef: {name: x}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}, spec: {strategy: {type: Recreate}, template: {spec: ` + pod + `}}}`,
+			team.DemandOptions{}, cluster.Amounts{"cpu": "2", "memory": "4Gi", "pods": "4"}},
+		{"fields have one spelling",
+			`{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}, spec: {replicas: 2, Replicas: 1, strategy: {type: Recreate}, template: {spec: ` + pod + `}}, Spec: {}}`,
+			team.DemandOptions{}, cluster.Amounts{"cpu": "1", "memory": "2Gi", "pods": "2"}},
 		{"configuration asks for nothing", `{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}`, team.DemandOptions{}, cluster.Amounts{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -50,6 +50,11 @@ func decodeTeam(rec storage.Record) (document, error) {
 	if teamKey(d.ID) != rec.Key {
 		return document{}, fmt.Errorf("record %s: %w: it holds team %q", rec.Key, appspan.ErrCorrupt, d.ID)
 	}
+	for _, place := range d.Leaving {
+		if clusterName, namespace := splitPlace(place); clusterName == "" || namespace == "" {
+			return document{}, fmt.Errorf("record %s: %w: it is leaving %q", rec.Key, appspan.ErrCorrupt, place)
+		}
+	}
 	d.Revision = rec.Revision
 	return d, nil
 }
@@ -153,6 +158,6 @@ func places(t Team) []string {
 }
 
 func splitPlace(place string) (clusterName, namespace string) {
-	i := strings.LastIndexByte(place, '/')
-	return place[:i], place[i+1:]
+	clusterName, namespace, _ = strings.Cut(place, "/")
+	return clusterName, namespace
 }

@@ -60,8 +60,8 @@ func (e *QuotaError) Unwrap() error { return appspan.ErrExhausted }
 // same CPU. It asks no Authorizer: the SDK calls it for what was authorized.
 // It is safe for concurrent use.
 //
-// An application is known by its name, or by "namespace/name" where a team has
-// several namespaces on a cluster.
+// An application is known as "namespace/name": names are unique within a
+// namespace only.
 type Ledger struct {
 	records *storage.Records
 	turn    chan struct{} // callers of one process wait here rather than race
@@ -270,7 +270,7 @@ func (l *Ledger) change(ctx context.Context, team string, edit func(*ledgerDoc) 
 	return err
 }
 
-// Running tells what runs, for [Ledger.Reclaim].
+// Running tells what runs, for [Ledger.Reclaim]. [Teams] does.
 type Running interface {
 	// Running returns the applications of a team on a cluster and what each
 	// asks for, or nil amounts where that is not known. An error says that it

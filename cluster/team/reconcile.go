@@ -245,6 +245,11 @@ func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
 			return err
 		}
 	}
+	if bare := (writer{}); !ok && obj.Kind == "ServiceAccount" {
+		if bare.add(defaultAccount(obj.Namespace)); string(bare.objects[0].JSON) == string(obj.JSON) {
+			return nil // the cluster makes it, and there is nothing of ours in it
+		}
+	}
 	change := Change{Object: obj.Ref, Action: ActionCreate, desired: obj, uid: live.UID}
 	if ok {
 		change.Action = ActionUpdate

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/storage"
 )
 
 // Bounds of a [Team].
@@ -38,8 +39,8 @@ func (t Team) Validate() error {
 	f.keep(parse("quota", t.Quota))
 	f.atMost("clusters", len(t.Clusters), MaxClusters)
 	for _, name := range slices.Sorted(maps.Keys(t.Clusters)) {
-		if name == "" {
-			f.add("clusters", "a cluster has no name; use the one under which it is registered")
+		if storage.CheckKey(name) != nil || strings.Contains(name, "/") || len(name) > maxText {
+			f.add("clusters["+name+"]", "it is no name of a cluster; use the one under which it is registered, of letters, digits and -_.@:~+=")
 		}
 		t.Clusters[name].validate("clusters["+name+"]", &f)
 	}

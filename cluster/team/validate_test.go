@@ -42,6 +42,7 @@ func TestValidate(t *testing.T) {
 		{"a quota bounds what can be counted", func(tm *team.Team) { tm.Quota["bananas"] = "1" }, []string{"quota[bananas]"}},
 		{"a quota bounds devices", func(tm *team.Team) { tm.Quota["example.com/gpu"] = "1" }, nil},
 		{"every fault is told", func(tm *team.Team) { tm.ID, tm.Quota["cpu"] = "", "x" }, []string{"id:", "quota[cpu]"}},
+		{"a cluster has a name", func(tm *team.Team) { tm.Clusters["a/b"] = tm.Clusters["a"] }, []string{"clusters[a/b]", "registered"}},
 		{"an allocation has a namespace", allocation(func(a *team.Allocation) { a.Namespaces = nil }), []string{"clusters[a].namespaces"}},
 		{"the cluster's namespaces stay its own", allocation(func(a *team.Allocation) { a.Namespaces[0].Name = "kube-system" }), []string{"belongs to the cluster"}},
 		{"so do those of the members", allocation(func(a *team.Allocation) { a.Namespaces[0].Name = "appspan-members-test" }), []string{"belongs to the cluster"}},
