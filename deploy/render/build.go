@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/pod-security-admission/policy"
 )
 
 // builder renders one application.
@@ -31,6 +32,7 @@ type builder struct {
 	// they go to, and its keys.
 	copies   map[string]*copied
 	accounts map[string]*appmodel.ServiceAccount
+	checks   policy.Evaluator // of Pod Security, once a patch needs them
 	depth    int // of templates that lead to templates
 	out      *Output
 	added    []any // what the objects of out will encode

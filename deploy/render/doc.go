@@ -10,6 +10,14 @@
 // them go to a Secret. Pods restart when what they read changes, through a
 // keyed hash in their template.
 //
+// Patches edit what was rendered, and leave pods as confined as they were: what
+// a pod template says of its security stays, and what a patch adds passes the
+// checks of Pod Security at the component's level, in the words of the newest
+// Kubernetes. A container that is itself confined may be added. A volume that
+// projects a token of the service account is refused where the pods have none,
+// and allowed where they have it anyway, as a token for another audience is no
+// further right within the cluster. Certificates of pods need level privileged.
+//
 // # Errors
 //
 // [Render] returns an error that wraps appspan.ErrInvalid when the application

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	netv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	kjson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	sjson "sigs.k8s.io/json"
@@ -46,14 +48,7 @@ func (b *builder) patch(p *appmodel.Patch) error {
 	if err := kjson.Unmarshal(o.JSON, &tree); err != nil {
 		return err
 	}
-	before, err := json.Marshal(protected(tree))
-	if err != nil {
-		return err
-	}
-	confined, err := json.Marshal(confinement(tree))
-	if err != nil {
-		return err
-	}
+	before := runtime.DeepCopyJSON(tree)
 	for _, path := range p.Remove {
 		if err := removePath(tree, path); err != nil {
 			return err
@@ -62,11 +57,7 @@ func (b *builder) patch(p *appmodel.Patch) error {
 	if tree, err = apply(o.Ref, tree, p.Apply); err != nil {
 		return err
 	}
-	after, err := json.Marshal(protected(tree))
-	if err != nil {
-		return err
-	}
-	if string(before) != string(after) {
+	if !reflect.DeepEqual(protected(before), protected(tree)) {
 		return invalid("%s: identity, owners, finalizers, selectors, labels of ours, the data of Secrets and the status are out of a patch's reach; leave them out", o.Ref)
 	}
 	data, err := json.Marshal(tree)
@@ -76,7 +67,7 @@ func (b *builder) patch(p *appmodel.Patch) error {
 	if err := strict(o.Ref, data); err != nil {
 		return err
 	}
-	if err := b.level(o, tree, confined); err != nil {
+	if err := b.level(o, before, tree); err != nil {
 		return err
 	}
 	parsed, err := driver.ParseObject(data)
@@ -172,7 +163,7 @@ func apply(r driver.Ref, tree map[string]any, patch appmodel.JSON) (map[string]a
 	}
 	merged, err := strategicpatch.StrategicMergeMapPatch(tree, partial, typed)
 	if err != nil {
-		return nil, invalid("apply does not fit a %s: %v", r.Kind, err)
+		return nil, invalid("apply does not fit a %s: %v; correct it", r.Kind, err)
 	}
 	return merged, nil
 }
@@ -216,40 +207,34 @@ func strict(r driver.Ref, data []byte) error {
 	}
 	unknown, err := sjson.UnmarshalStrict(data, typed)
 	if err != nil {
-		return invalid("the patched %s is not valid: %v", r.Kind, err)
+		return invalid("the patched %s is not valid: %v; correct apply", r.Kind, err)
 	}
 	if len(unknown) > 0 {
-		return invalid("the patched %s is not valid: %v", r.Kind, unknown[0])
+		return invalid("the patched %s is not valid: %v; correct apply", r.Kind, unknown[0])
 	}
 	return nil
 }
 
 // protected is what of an object is out of a patch's reach.
 func protected(tree map[string]any) []any {
-	meta, _ := tree["metadata"].(map[string]any)
-	spec, _ := tree["spec"].(map[string]any)
-	out := []any{tree["apiVersion"], tree["kind"], tree["status"], spec["selector"], spec["volumeClaimTemplates"]}
+	meta, spec := child(tree, "metadata"), child(tree, "spec")
+	job := child(spec, "jobTemplate")
+	out := []any{tree["apiVersion"], tree["kind"], tree["status"], spec["selector"], spec["podSelector"], spec["volumeClaimTemplates"],
+		child(job, "spec")["selector"], child(job, "spec")["manualSelector"]}
 	for _, f := range []string{"name", "namespace", "ownerReferences", "finalizers", "uid", "resourceVersion", "generateName", "managedFields", "deletionTimestamp"} {
 		out = append(out, meta[f])
 	}
 	if tree["kind"] == "Secret" {
 		out = append(out, tree["data"], tree["stringData"], tree["type"])
 	}
-	return append(out, ownKeys(meta), ownKeys(templateMeta(spec)))
-}
-
-func templateMeta(spec map[string]any) map[string]any {
-	template, _ := spec["template"].(map[string]any)
-	meta, _ := template["metadata"].(map[string]any)
-	return meta
+	return append(out, ownKeys(meta), ownKeys(child(job, "metadata")), ownKeys(child(podTemplate(tree), "metadata")))
 }
 
 // ownKeys are the labels and annotations that are ours.
 func ownKeys(meta map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, field := range []string{"labels", "annotations"} {
-		values, _ := meta[field].(map[string]any)
-		for k, v := range values {
+		for k, v := range child(meta, field) {
 			if strings.HasPrefix(k, "appspan.dev/") || strings.HasPrefix(k, "applyset.kubernetes.io/") || strings.HasPrefix(k, "app.kubernetes.io/managed-by") {
 				out[field+k] = v
 			}

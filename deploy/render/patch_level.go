@@ -1,8 +1,9 @@
 package render
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/appspan-dev/appspan/appmodel"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/json" // field names are exact, as in an API server
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 )
@@ -25,21 +27,21 @@ func (b *builder) level(o *Object, before, after map[string]any) error {
 		return nil
 	}
 	was, now := confinement(before), confinement(after)
-	if at := loosened(was, now); at != "" {
-		return invalid("%s: a patch cannot change %s, which confines its pods; leave it out, and write what you want under %s", o.Ref, at, componentPath(c, "security"))
+	if at := cmp.Or(loosened(was, now), rights(was, now)); at != "" {
+		return invalid("%s: a patch cannot touch %s, by which its pods are confined; leave it out, and write what you want under %s, or level: privileged", o.Ref, at, componentPath(c, home(at)))
 	}
-	if at := rights(was, now, c); at != "" {
-		return invalid("%s: a patch cannot set %s, which gives its pods rights; leave it out, and write what you want under %s", o.Ref, at, componentPath(c, "serviceAccount"))
+	if b.checks == nil {
+		checks, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+		if err != nil {
+			return err
+		}
+		b.checks = checks
 	}
-	checks, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	old, err := offences(b.checks, c.Security.Level, before)
 	if err != nil {
 		return err
 	}
-	old, err := offences(checks, c.Security.Level, before)
-	if err != nil {
-		return err
-	}
-	found, err := offences(checks, c.Security.Level, after)
+	found, err := offences(b.checks, c.Security.Level, after)
 	if err != nil {
 		return err
 	}
@@ -55,58 +57,64 @@ func (b *builder) level(o *Object, before, after map[string]any) error {
 		}
 	}
 	slices.Sort(what)
-	return invalid("%s: the component is %s, and the patch brings %s; leave it out, or write level: %s under %s",
+	return invalid("%s: the component is %s, and the patch brings %s; confine it, leave it out, or write level: %s under %s",
 		o.Ref, c.Security.Level, strings.Join(slices.Compact(what), ", "), needs, componentPath(c, "security"))
 }
 
 // podTemplate is the pod template of a workload, or nil.
 func podTemplate(tree map[string]any) map[string]any {
-	spec, _ := tree["spec"].(map[string]any)
-	if job, ok := spec["jobTemplate"].(map[string]any); ok {
-		spec, _ = job["spec"].(map[string]any)
+	spec := child(tree, "spec")
+	if tree["kind"] == "CronJob" {
+		spec = child(child(spec, "jobTemplate"), "spec")
 	}
-	template, _ := spec["template"].(map[string]any)
-	return template
+	return child(spec, "template")
+}
+
+// child is the map in a field, nil if there is none.
+func child(tree map[string]any, field string) map[string]any {
+	inner, _ := tree[field].(map[string]any)
+	return inner
+}
+
+// entries are the maps of a list.
+func entries(tree map[string]any, field string) []map[string]any {
+	list, _ := tree[field].([]any)
+	out := make([]map[string]any, len(list))
+	for i, entry := range list {
+		out[i], _ = entry.(map[string]any)
+	}
+	return out
 }
 
 // containerLists are where a pod has containers.
-func containerLists() []string { return []string{"containers", "initContainers", "ephemeralContainers"} }
+func containerLists() []string {
+	return []string{"containers", "initContainers", "ephemeralContainers"}
+}
 
 // confinement is what of a pod template confines its pods, by where it stands.
 func confinement(tree map[string]any) map[string]any {
 	template := podTemplate(tree)
-	pod, _ := template["spec"].(map[string]any)
-	out := map[string]any{}
+	pod, out := child(template, "spec"), map[string]any{}
 	for _, field := range []string{"securityContext", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "runtimeClassName", "hostUsers", "os"} {
 		if v, ok := pod[field]; ok {
 			out[field] = v
 		}
 	}
-	meta, _ := template["metadata"].(map[string]any)
-	annotations, _ := meta["annotations"].(map[string]any)
-	for k, v := range annotations {
+	for k, v := range child(child(template, "metadata"), "annotations") {
 		if strings.HasPrefix(k, corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix) {
-			out["annotations["+k+"]"] = v
+			out["annotations."+k] = v
 		}
 	}
 	for _, list := range containerLists() {
-		containers, _ := pod[list].([]any)
-		for _, entry := range containers {
-			container, _ := entry.(map[string]any)
-			security, _ := container["securityContext"].(map[string]any)
-			out[fmt.Sprintf("%s[%v].securityContext", list, container["name"])] = security
+		for _, k := range entries(pod, list) {
+			out[fmt.Sprintf("%s[%v].securityContext", list, k["name"])] = child(k, "securityContext")
 		}
 	}
-	volumes, _ := pod["volumes"].([]any)
-	for _, entry := range volumes {
-		volume, _ := entry.(map[string]any)
-		projected, _ := volume["projected"].(map[string]any)
-		sources, _ := projected["sources"].([]any)
-		for _, s := range sources {
-			source, _ := s.(map[string]any)
+	for _, v := range entries(pod, "volumes") {
+		for _, source := range entries(child(v, "projected"), "sources") {
 			for _, field := range []string{"serviceAccountToken", "podCertificate"} {
 				if source[field] != nil {
-					out[fmt.Sprintf("volumes[%v].projected.%s", volume["name"], field)] = source[field]
+					out[fmt.Sprintf("volumes[%v].projected.%s", v["name"], field)] = true
 				}
 			}
 		}
@@ -114,67 +122,61 @@ func confinement(tree map[string]any) map[string]any {
 	return out
 }
 
-// loosened names what a template said of its confinement and does not say any
-// more. A container or volume that is gone confines nothing.
-func loosened(was, now map[string]any) string {
-	var out []string
-	for at, v := range was {
-		w, there := now[at]
-		if list, _, entry := strings.Cut(at, "["); !there && entry && list != "annotations" {
-			continue
-		}
-		if lost := lost(v, w, there); lost != "-" {
-			out = append(out, at+lost)
-		}
+// home is the field of a component that a part of its confinement comes from.
+func home(at string) string {
+	switch {
+	case strings.HasPrefix(at, "annotations."):
+		return "annotations"
+	case strings.HasPrefix(at, "serviceAccount"), strings.HasSuffix(at, "erviceAccountToken"):
+		return "serviceAccount"
 	}
-	if len(out) == 0 {
-		return ""
-	}
-	return slices.Min(out)
+	return "security"
 }
 
-// lost is the path below which a value is not as it was, "-" if it is; fields
-// may be added.
-func lost(was, now any, there bool) string {
+// loosened names what a template said of its confinement and does not say any
+// more. A container or volume that is gone has nothing to confine.
+func loosened(was, now map[string]any) string {
+	for _, at := range slices.Sorted(maps.Keys(was)) {
+		v, there := now[at]
+		if path, ok := lost(was[at], v); !ok && (there || !strings.Contains(at, "].")) {
+			return at + path
+		}
+	}
+	return ""
+}
+
+// lost reports whether a value stands as it was, and if not, the path to what
+// does not. Fields may be added.
+func lost(was, now any) (string, bool) {
 	w, isMap := was.(map[string]any)
 	n, stays := now.(map[string]any)
 	if !isMap || !stays {
-		if there && reflect.DeepEqual(was, now) {
-			return "-"
-		}
-		return ""
+		return "", reflect.DeepEqual(was, now)
 	}
-	for k, v := range w {
-		x, there := n[k]
-		if at := lost(v, x, there); at != "-" {
-			return "." + k + at
+	for _, k := range slices.Sorted(maps.Keys(w)) {
+		if path, ok := lost(w[k], n[k]); !ok {
+			return "." + k + path, false
 		}
 	}
-	return "-"
+	return "", true
 }
 
 // rights names what gives a template's pods an identity that they did not
-// have: another service account, its token, by a volume too, or a certificate.
-// A pod that has the token anyway may have it for other audiences.
-func rights(was, now map[string]any, c *appmodel.Component) string {
-	token := now["automountServiceAccountToken"] != false
-	var out []string
-	for at := range now {
+// have: a service account, its token, by a volume too, or a certificate. Pods
+// that have the token anyway may have it for other audiences too.
+func rights(was, now map[string]any) string {
+	for _, at := range slices.Sorted(maps.Keys(now)) {
 		if _, had := was[at]; had {
 			continue
 		}
 		switch {
 		case at == "serviceAccountName", at == "serviceAccount", strings.HasSuffix(at, ".podCertificate"),
 			at == "automountServiceAccountToken" && now[at] != false,
-			at == "runtimeClassName", // which may be one that isolates less
-			strings.HasSuffix(at, ".serviceAccountToken") && !token:
-			out = append(out, at)
+			strings.HasSuffix(at, ".serviceAccountToken") && now["automountServiceAccountToken"] == false:
+			return at
 		}
 	}
-	if len(out) == 0 {
-		return ""
-	}
-	return slices.Min(out)
+	return ""
 }
 
 // offence is one thing that Pod Security forbids at a level.
@@ -195,7 +197,7 @@ func offences(checks policy.Evaluator, level appmodel.SecurityLevel, tree map[st
 	}
 	var t corev1.PodTemplateSpec
 	if err := json.Unmarshal(data, &t); err != nil {
-		return nil, invalid("the patched pod template is not valid: %v; correct the types of its fields", err)
+		return nil, invalid("the pod template is not valid: %v; correct the types of its fields", err)
 	}
 	pod := t.Spec
 	pod.OS, pod.HostUsers = nil, nil
@@ -239,4 +241,3 @@ func offences(checks policy.Evaluator, level appmodel.SecurityLevel, tree map[st
 	}
 	return out, nil
 }
-

@@ -1,10 +1,13 @@
 package render
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/appspan-dev/appspan"
 )
+
+func text(v any) string { return fmt.Sprint(v) }
 
 // errInvalid is what is wrong with a patch.
 var errInvalid = appspan.ErrInvalid

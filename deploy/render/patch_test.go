@@ -59,39 +59,29 @@ func TestPatchesMergeByKeyAndRemove(t *testing.T) {
 func TestPatchesHaveBounds(t *testing.T) {
 	t.Parallel()
 	for name, patch := range map[string]string{
-		"a target that is not there":     `{kind: StatefulSet, component: web}, apply: {spec: {replicas: 2}}`,
-		"an unknown field":               `{kind: Deployment, component: web}, apply: {spec: {replicaz: 2}}`,
-		"a selector":                     `{kind: Deployment, component: web}, apply: {spec: {selector: {matchLabels: {a: b}}}}`,
-		"a label of ours":                `{kind: Deployment, component: web}, apply: {metadata: {labels: {appspan.dev/application: other}}}`,
-		"an owner":                       `{kind: Deployment, component: web}, apply: {metadata: {ownerReferences: [{apiVersion: v1, kind: Pod, name: a, uid: b}]}}`,
-		"a finalizer":                    `{kind: Deployment, component: web}, apply: {metadata: {finalizers: [a/b]}}`,
-		"a status":                       `{kind: Deployment, component: web}, apply: {status: {replicas: 1}}`,
-		"a privileged container":         `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, securityContext: {privileged: true}}]}}}}`,
-		"a host path":                    `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {volumes: [{name: v, hostPath: {path: /}}]}}}}`,
-		"the host's network":             `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {hostNetwork: true}}}}`,
-		"a capability":                   `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, securityContext: {capabilities: {add: [SYS_ADMIN]}}}]}}}}`,
-		"escalation":                     `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, securityContext: {allowPrivilegeEscalation: true}}]}}}}`,
-		"running as root":                `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, securityContext: {runAsUser: 0, runAsNonRoot: false}}]}}}}`,
-		"a new, unconfined container":    `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: other, image: x}]}}}}`,
-		"dropped capabilities come back": `{kind: Deployment, component: web}, remove: ["spec.template.spec.containers[web].securityContext.capabilities"]`,
-		"the pod's context goes":         `{kind: Deployment, component: web}, remove: ["spec.template.spec.securityContext"]`,
-		"another seccomp profile":        `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, securityContext: {seccompProfile: {type: Unconfined}}}]}}}}`,
-		"an unmasked proc":               `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, securityContext: {procMount: Unmasked}}]}}}}`,
-		"sysctls":                        `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {securityContext: {sysctls: [{name: kernel.msgmax, value: "1"}]}}}}}`,
-		"another service account":        `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {serviceAccountName: admin}}}}`,
-		"a token":                        `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {automountServiceAccountToken: true}}}}`,
-		"a host port":                    `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, ports: [{containerPort: 8080, hostPort: 80, protocol: TCP}]}]}}}}`,
-		"a directive":                    `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, $patch: delete}]}}}}`,
-		"a path that is not there":       `{kind: Deployment, component: web}, remove: ["spec.template.spec.containers[nobody].image"]`,
-		"the removal of a selector":      `{kind: Deployment, component: web}, remove: ["spec.selector"]`,
-		"the removal of confinement":     `{kind: Deployment, component: web}, remove: ["spec.template.spec.containers[web].securityContext"]`,
-		"too much":                       `{kind: Deployment, component: web}, apply: {metadata: {annotations: {a: "` + strings.Repeat("x", 70<<10) + `"}}}`,
+		"a target that is not there":    `{kind: StatefulSet, component: web}, apply: {spec: {replicas: 2}}`,
+		"an unknown field":              `{kind: Deployment, component: web}, apply: {spec: {replicaz: 2}}`,
+		"a selector":                    `{kind: Deployment, component: web}, apply: {spec: {selector: {matchLabels: {a: b}}}}`,
+		"a label of ours":               `{kind: Deployment, component: web}, apply: {metadata: {labels: {appspan.dev/application: other}}}`,
+		"an owner":                      `{kind: Deployment, component: web}, apply: {metadata: {ownerReferences: [{apiVersion: v1, kind: Pod, name: a, uid: b}]}}`,
+		"a finalizer":                   `{kind: Deployment, component: web}, apply: {metadata: {finalizers: [a/b]}}`,
+		"a status":                      `{kind: Deployment, component: web}, apply: {status: {replicas: 1}}`,
+		"an apply that is no object":    `{kind: Deployment, component: web}, apply: [1]`,
+		"a list that is none":           `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: {a: b}}}}}`,
+		"a field of a wrong type":       `{kind: Deployment, component: web}, apply: {spec: {replicas: many}}`,
+		"a network policy's selector":   `{kind: NetworkPolicy, component: web}, apply: {spec: {podSelector: {matchLabels: {a: b}}}}`,
+		"a path with an empty bracket":  `{kind: Deployment, component: web}, remove: ["spec.template[]"]`,
+		"a target that is not rendered": `{kind: Pod, component: web}, apply: {spec: {replicas: 2}}`,
+		"a directive":                   `{kind: Deployment, component: web}, apply: {spec: {template: {spec: {containers: [{name: web, $patch: delete}]}}}}`,
+		"a path that is not there":      `{kind: Deployment, component: web}, remove: ["spec.template.spec.containers[nobody].image"]`,
+		"the removal of a selector":     `{kind: Deployment, component: web}, remove: ["spec.selector"]`,
+		"too much":                      `{kind: Deployment, component: web}, apply: {metadata: {annotations: {a: "` + strings.Repeat("x", 70<<10) + `"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := patched(t, "  - {id: p, target: "+patch+"}\n")
 			require.ErrorIs(t, err, appspan.ErrInvalid)
-			require.ErrorContains(t, err, "patches[p]")
+			require.Regexp(t, `patches\[p\].*: .+; \w`, err.Error(), "a path, and a next step")
 		})
 	}
 }
