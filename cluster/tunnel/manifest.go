@@ -42,6 +42,11 @@ type ManifestOptions struct {
 	// may act as, which the agent enforces because Kubernetes cannot; nil is
 	// "appspan:", empty is none.
 	Impersonate []string
+	// OuterInsecure does without the check of the certificate of whatever
+	// stands before the hub, which may be one of a private authority. The hub
+	// itself is always checked, and nobody in between can read or change what
+	// is said.
+	OuterInsecure bool
 }
 
 // Manifest is the YAML that installs an agent with one `kubectl apply`. It holds

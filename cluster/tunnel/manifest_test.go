@@ -137,7 +137,7 @@ func TestTheManifestFollowsItsOptions(t *testing.T) {
 	t.Parallel()
 	text := manifest(t, func(o *tunnel.ManifestOptions) {
 		o.Namespace, o.ImagePullSecrets, o.ClusterAdmin = "edge", []string{"pull"}, true
-		o.Impersonate = []string{"a:", "b:"}
+		o.Impersonate, o.OuterInsecure = []string{"a:", "b:"}, true
 	})
 	for _, obj := range decode(t, text) {
 		switch obj := obj.(type) {
@@ -149,6 +149,7 @@ func TestTheManifestFollowsItsOptions(t *testing.T) {
 		case *appsv1.Deployment:
 			require.Equal(t, "pull", obj.Spec.Template.Spec.ImagePullSecrets[0].Name)
 			require.Contains(t, obj.Spec.Template.Spec.Containers[0].Args, "-impersonate=a:,b:")
+			require.Contains(t, obj.Spec.Template.Spec.Containers[0].Args, "-outer-tls-insecure")
 			require.Contains(t, obj.Spec.Template.Spec.Containers[0].Args, "-key-secret=edge/appspan-agent-key")
 		}
 	}

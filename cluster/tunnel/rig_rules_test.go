@@ -1,6 +1,7 @@
 package tunnel_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -12,6 +13,9 @@ import (
 	"github.com/appspan-dev/appspan/cluster/tunnel"
 	"github.com/appspan-dev/appspan/cluster/tunnel/agent"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // TestRigDefaultRules does what the SDK does, with no more than DefaultRules,
@@ -87,4 +91,33 @@ func TestRigDefaultRules(t *testing.T) {
 	} {
 		require.ErrorIs(t, attempt(), appspan.ErrDenied, "nobody %s", name)
 	}
+}
+
+// TestRigAgentMayRun checks the agent's pod against the Pod Security of its own
+// namespace, which holds a Deployment up only when it makes its pods.
+func TestRigAgentMayRun(t *testing.T) {
+	opts := tunnel.ManifestOptions{Token: token(t), Namespace: "tunnel-pod"}
+	r := newRig(t, opts)
+	opts.Image = "registry.example.org/appspan/agent:v1"
+	text, err := tunnel.Manifest(opts)
+	require.NoError(t, err)
+	for _, obj := range decode(t, text) {
+		deployment, ok := obj.(*appsv1.Deployment)
+		if !ok {
+			continue
+		}
+		pod := corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: deployment.Spec.Template.Spec}
+		pod.Name, pod.Namespace = "agent", opts.Namespace
+		data, err := json.Marshal(pod)
+		require.NoError(t, err)
+		_, err = r.c.Apply(t.Context(), parse(t, string(data)), driver.ApplyOptions{Manager: "test", IfAbsent: true, DryRun: true})
+		require.NoError(t, err)
+		pod.Spec.Containers[0].SecurityContext.AllowPrivilegeEscalation = nil
+		data, err = json.Marshal(pod)
+		require.NoError(t, err)
+		_, err = r.c.Apply(t.Context(), parse(t, string(data)), driver.ApplyOptions{Manager: "test", IfAbsent: true, DryRun: true})
+		require.ErrorIs(t, err, appspan.ErrDenied, "the namespace is held to it")
+		return
+	}
+	t.Error("the manifest has no Deployment")
 }

@@ -2,6 +2,7 @@ package tunnel_test
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -128,7 +129,11 @@ func TestRigNamespace(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	t.Logf("%d promises were kept", strings.Count(string(out), "    --- PASS: TestHubOfNamespace/"))
 	require.Contains(t, string(out), "    --- PASS: TestHubOfNamespace/")
-	require.NotContains(t, log.String(), token.Encode())
+	apiToken, err := os.ReadFile(r.target.TokenFile)
+	require.NoError(t, err)
+	for _, secret := range []string{token.Encode(), base64.StdEncoding.EncodeToString(token.Secret()), string(apiToken), "PRIVATE KEY"} {
+		require.NotContains(t, log.String(), secret)
+	}
 }
 
 // order is what the test in the namespace is told.

@@ -118,7 +118,7 @@ func SecretKey(target Target, namespace, name string) Keys {
 		defer cancel()
 		key, err := secretKey(ctx, target, namespace, name)
 		if err != nil {
-			return nil, fmt.Errorf("Secret %s/%s: %w", namespace, name, err)
+			return nil, fmt.Errorf("the Secret %s/%s: %w", namespace, name, err)
 		}
 		known = key
 		return key, nil
