@@ -51,7 +51,10 @@ func (s *Server) dial(ctx context.Context, cluster string) (net.Conn, error) {
 			if err == nil || errors.Is(err, appspan.ErrExhausted) || ctx.Err() != nil {
 				return conn, err
 			}
-			s.detach(ses) // it is going, or gone
+			s.detach(ses)
+			if !errors.Is(err, yamux.ErrRemoteGoAway) { // it is not even going
+				_ = ses.mux.Close()
+			}
 			continue
 		}
 		select {

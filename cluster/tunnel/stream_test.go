@@ -14,7 +14,11 @@ import (
 	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/cluster/tunnel/agent"
 	"github.com/coder/websocket"
+	gorilla "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
 func TestTheClustersCredentialsAreItsOwn(t *testing.T) {
@@ -120,6 +124,53 @@ func TestACommandRunsThroughTheTunnel(t *testing.T) {
 		driver.ExecOptions{Command: []string{"tr"}, Stdin: strings.NewReader(input), Stdout: &output})
 	require.NoError(t, err)
 	require.Equal(t, strings.ToUpper(input), output.String())
+}
+
+func TestAPortIsForwardedThroughTheTunnel(t *testing.T) {
+	t.Parallel()
+	h := newHub(t, nil)
+	cluster, _ := memory(t)
+	api := cluster.Handler()
+	upgrader := gorilla.Upgrader{Subprotocols: []string{"SPDY/3.1+portforward.k8s.io"}}
+	to := target(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/portforward") {
+			api.ServeHTTP(w, r)
+			return
+		}
+		socket, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		streams := make(chan httpstream.Stream, 2) // of errors, of data
+		conn, err := spdy.NewServerConnection(portforward.NewTunnelingConnection("node", socket), func(s httpstream.Stream, _ <-chan struct{}) error {
+			streams <- s
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, data := <-streams, <-streams
+		_, _ = io.Copy(data, data)
+		_ = data.Close()
+		<-conn.CloseChan()
+	}))
+	run(t, h.invite(t, "edge-1"), fixed(newKey(t)), to, quick())
+	c := h.open(t, "edge-1")
+	defer c.Close()
+	conn, err := c.Forward(t.Context(), driver.Ref{APIVersion: "v1", Kind: "Pod", Namespace: "a", Name: "b"}, 80)
+	require.NoError(t, err)
+	defer conn.Close()
+	for range 3 { // back and forth
+		sent := bytes.Repeat([]byte("ping"), 20_000)
+		writing := make(chan error, 1)
+		go func() { _, err := conn.Write(sent); writing <- err }()
+		got := make([]byte, len(sent))
+		_, err = io.ReadFull(conn, got)
+		require.NoError(t, err)
+		require.NoError(t, <-writing)
+		require.Equal(t, sent, got)
+	}
 }
 
 func TestAnAnswerStreams(t *testing.T) {
