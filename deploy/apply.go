@@ -144,7 +144,7 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 
 // changes reports whether there is something to do.
 func (p *Plan) changes() bool {
-	return slices.ContainsFunc(p.Clusters, func(c ClusterPlan) bool { return len(c.Changes) > 0 })
+	return slices.ContainsFunc(p.Clusters, func(c ClusterPlan) bool { return len(c.Changes) > 0 || c.Unfinished })
 }
 
 // carryOut applies a plan in this call.

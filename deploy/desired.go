@@ -23,6 +23,8 @@ type desired struct {
 	compared map[string]any
 	// hash is the keyed hash of what is compared.
 	hash string
+	// additions are what others put beside it, as last compared.
+	additions []Addition
 }
 
 func (o *desired) kind() kindRef { return kindRef{APIVersion: o.APIVersion, Kind: o.Kind} }

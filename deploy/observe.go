@@ -47,6 +47,9 @@ func (d *Deployer) reading(ctx context.Context, application string, to Target) (
 		if err := d.authorize(ctx, appspan.VerbRead, application, to, c); err != nil {
 			return to, err
 		}
+		if _, err := d.clusters.Cluster(ctx, c); errors.Is(err, appspan.ErrNotFound) {
+			return to, fmt.Errorf("target of %s: %w", application, err) // a typing error is no outage
+		}
 	}
 	return to, nil
 }

@@ -41,6 +41,6 @@ func before(w *work, o *desired, known item, action Action) item {
 	case action == "" && exists && known.UID == "": // a process died before it could say
 		known = item{UID: obj.UID, Revision: obj.Revision, Generation: obj.Generation, Hash: o.hash}
 	}
-	known.Keep = o.Keep
+	known.Keep, known.Passing = o.Keep, passing(o)
 	return known
 }

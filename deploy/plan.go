@@ -67,6 +67,11 @@ type ClusterPlan struct {
 	// Changes are sorted in the order in which they are made.
 	Changes   []Change `json:"changes,omitempty"`
 	Unchanged int      `json:"unchanged"`
+	// Unfinished: the last release did not end well, as when its process died.
+	// Applying the plan settles it, also when nothing else changes.
+	Unfinished bool `json:"unfinished,omitempty"`
+	// Additions are what others put into our pod templates; they stay.
+	Additions []Addition `json:"additions,omitempty"`
 	// Notes are what the cluster cannot do as asked.
 	Notes    []render.Note `json:"notes,omitempty"`
 	Refusals []Refusal     `json:"refusals,omitempty"`
@@ -111,6 +116,8 @@ type Change struct {
 	Fields []FieldChange `json:"fields,omitempty"`
 	// Reason says why, where the action alone does not.
 	Reason string `json:"reason,omitempty"`
+	// Drift: the object was there, and somebody deleted it.
+	Drift bool `json:"drift,omitempty"`
 	// UID is that of the live object; Base and Want are hashes of the leaves
 	// that we own, as they are and as they are to be.
 	UID  string `json:"uid,omitempty"`
@@ -147,10 +154,10 @@ func (r Refusal) String() string {
 	return s + ": " + r.Reason + "; " + r.Next
 }
 
-// Empty reports whether every cluster answered and nothing would change.
+// Empty reports whether every cluster answered and nothing is to be done.
 func (p *Plan) Empty() bool {
 	for _, c := range p.Clusters {
-		if c.State != ClusterPlanned || len(c.Changes) > 0 {
+		if c.State != ClusterPlanned || len(c.Changes) > 0 || c.Unfinished {
 			return false
 		}
 	}
@@ -197,7 +204,7 @@ func (c *ClusterPlan) obstacle() error {
 	return fmt.Errorf("%w: %s", appspan.ErrUnavailable, c.Error)
 }
 
-// Drift returns the field changes that undo what somebody did by hand.
+// Drift returns the changes that undo what somebody did by hand.
 func (c *ClusterPlan) Drift() []Change {
 	var out []Change
 	for _, ch := range c.Changes {
@@ -208,7 +215,7 @@ func (c *ClusterPlan) Drift() []Change {
 				drifted.Fields = append(drifted.Fields, f)
 			}
 		}
-		if len(drifted.Fields) > 0 {
+		if len(drifted.Fields) > 0 || ch.Drift {
 			out = append(out, drifted)
 		}
 	}

@@ -75,14 +75,9 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 		o = *opts
 	}
 	name := app.Metadata.Name
-	to, err := to.normal(name)
+	to, err := d.reading(ctx, name, to)
 	if err != nil {
 		return nil, nil, err
-	}
-	for _, c := range to.Clusters {
-		if err := d.authorize(ctx, appspan.VerbRead, name, to, c); err != nil {
-			return nil, nil, err
-		}
 	}
 	asWritten := len(app.Parameters) == 0 && len(o.Answers) == 0 && len(o.Overrides) == 0
 	if !asWritten { // Resolve validates what comes out
@@ -260,8 +255,10 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 	}
 	if r := l.state.record; r != nil {
 		out.Revision, out.From = r.Revision, r.Revision
+		last := r.newest()
+		out.Unfinished = p.Kind != KindRemove && (last == nil || last.State != ReleaseDeployed)
 	}
-	if len(out.Changes) > 0 {
+	if len(out.Changes) > 0 || out.Unfinished {
 		out.Revision++
 	}
 	out.State = ClusterPlanned
@@ -315,7 +312,9 @@ func (d *Deployer) planChanges(p *Plan, l *live, w *work, out *ClusterPlan) {
 		changes[i], refusals[i] = d.planObject(p, l, w.objects[i])
 		return nil
 	})
+	out.Additions = nil
 	for i, change := range changes {
+		out.Additions = append(out.Additions, w.objects[i].additions...)
 		out.Refusals = append(out.Refusals, refusals[i]...)
 		if change == nil {
 			out.Unchanged++
@@ -351,6 +350,9 @@ func (d *Deployer) planObject(p *Plan, l *live, o *desired) (*Change, []Refusal)
 			return nil, nil
 		}
 		change.Action = ActionCreate
+		if known, _ := l.known(o.Ref); known.UID != "" {
+			change.Reason, change.Drift = "it was deleted", true
+		}
 		return change, nil
 	}
 	change.UID = obj.UID
@@ -396,6 +398,9 @@ func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, c
 	}
 	m := readManagers(obj.JSON)
 	self := l.scope.manager()
+	if mine {
+		o.additions = additions(o, current, m, self)
+	}
 	differences := compare(o.compared, current)
 	sent := annotation(current, appmodel.AnnotationHash)
 	entry, applied := m.applied(self)

@@ -120,6 +120,8 @@ func (a *applier) remove(ctx context.Context) error {
 	l := a.fresh.work.live
 	if len(a.fresh.Changes) == 0 && l.state.record == nil {
 		a.result.Outcome = OutcomeUnchanged
+		a.result.Notes = append(a.result.Notes, "it is not there")
+		a.listKept()
 		return a.forget(ctx) // an interrupted removal may have left the namespace
 	}
 	a.began = true
@@ -152,6 +154,17 @@ func (a *applier) remove(ctx context.Context) error {
 		return err
 	}
 	return a.forget(ctx)
+}
+
+// listKept names the claims that an earlier removal left.
+func (a *applier) listKept() {
+	l := a.fresh.work.live
+	for _, claim := range l.objects[kindClaim] {
+		if l.scope.ours(claim.Labels) && !claim.Deleting {
+			a.result.Kept = append(a.result.Kept, claim.String())
+		}
+	}
+	slices.Sort(a.result.Kept)
 }
 
 // keep leaves a claim, with the sealed secrets that its data needs.

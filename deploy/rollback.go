@@ -2,7 +2,10 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/appspan-dev/appspan"
 )
@@ -67,6 +70,9 @@ func (d *Deployer) rollbackOne(ctx context.Context, application string, to Targe
 		return err
 	}
 	body, err := d.readRelease(ctx, c, s, revision)
+	if errors.Is(err, appspan.ErrNotFound) {
+		return fmt.Errorf("%w: there is no release %d; there are %s", appspan.ErrNotFound, revision, revisions(st.record))
+	}
 	if err != nil {
 		return err
 	}
@@ -79,6 +85,15 @@ func (d *Deployer) rollbackOne(ctx context.Context, application string, to Targe
 		}
 	}
 	return nil
+}
+
+// revisions lists the releases of a record.
+func revisions(r *record) string {
+	var out []string
+	for _, release := range r.Releases {
+		out = append(out, strconv.Itoa(release.Revision))
+	}
+	return strings.Join(out, ", ")
 }
 
 // previous is the newest deployed release before the present one.

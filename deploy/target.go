@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/appspan-dev/appspan"
@@ -18,6 +19,8 @@ type Target struct {
 	Team string `json:"team,omitempty"`
 }
 
+var namespaceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
 func (t Target) normal(application string) (Target, error) {
 	if len(t.Clusters) == 0 {
 		return t, fmt.Errorf("target of %s: %w: no clusters; name at least one", application, appspan.ErrInvalid)
@@ -28,6 +31,9 @@ func (t Target) normal(application string) (Target, error) {
 	}
 	if t.Namespace == "" {
 		t.Namespace = application
+	}
+	if !namespaceName.MatchString(t.Namespace) {
+		return t, fmt.Errorf("target of %s: %w: namespace %q is no DNS label; use up to 63 small letters, digits and dashes", application, appspan.ErrInvalid, t.Namespace)
 	}
 	return t, nil
 }

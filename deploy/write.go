@@ -310,7 +310,11 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if t.object.hash != "" { // a claim that a template made is not ours to list
-		a.record.Inventory[inventoryKey(t.object.Ref)] = item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash, Keep: t.object.Keep, Passing: passing(t.object)}
+		known := item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash, Keep: t.object.Keep, Passing: passing(t.object)}
+		if len(t.object.additions) > 0 {
+			known.Revision, known.Generation = "", 0 // the next plan looks again
+		}
+		a.record.Inventory[inventoryKey(t.object.Ref)] = known
 	}
 	if t.change.Action == ActionCreate {
 		a.result.Created++

@@ -33,10 +33,14 @@ type builder struct {
 	copies   map[string]*copied
 	accounts map[string]*appmodel.ServiceAccount
 	checks   policy.Evaluator // of Pod Security, once a patch needs them
-	depth    int // of templates that lead to templates
-	out      *Output
-	added    []any // what the objects of out will encode
-	errs     []error
+	// manifests are those of components of raw objects, by component, and
+	// defined are the kinds that are defined among them.
+	manifests map[string][]manifest
+	defined   driver.Info
+	depth     int // of templates that lead to templates
+	out       *Output
+	added     []any // what the objects of out will encode
+	errs      []error
 }
 
 // copied is a Secret that is written for what has no group.
@@ -58,6 +62,7 @@ func Render(in Input) (*Output, error) {
 		}
 	}
 	b := newBuilder(in)
+	b.readManifests()
 	b.groups()
 	b.sharedVolumes()
 	for i := range b.app.Components {
@@ -84,7 +89,7 @@ func Render(in Input) (*Output, error) {
 // newBuilder fills in defaults, and sorts lists whose order has no meaning.
 func newBuilder(in Input) *builder {
 	b := &builder{in: in, app: appmodel.WithDefaults(in.Application), comps: map[string]*appmodel.Component{},
-		copies: map[string]*copied{}, accounts: map[string]*appmodel.ServiceAccount{}, out: &Output{}}
+		copies: map[string]*copied{}, accounts: map[string]*appmodel.ServiceAccount{}, manifests: map[string][]manifest{}, out: &Output{}}
 	for i := range b.app.Components {
 		c := &b.app.Components[i]
 		slices.SortFunc(c.Ports, func(x, y appmodel.Port) int {

@@ -1,28 +1,102 @@
 package render
 
 import (
+	"encoding/json"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/util/json"
+	kjson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/cluster/driver"
 )
+
+// maxManifests and maxManifestBytes bound the manifests of one application,
+// templates expanded: no more than its other objects, and what its document
+// may have.
+const (
+	maxManifests     = 2000
+	maxManifestBytes = 4 << 20
+)
+
+// manifest is one Kubernetes object of the author's own.
+type manifest struct {
+	path string
+	tree map[string]any
+}
+
+// readManifests reads the manifests of all components, before anything is
+// rendered, and what kinds they define.
+func (b *builder) readManifests() {
+	count, size := 0, 0
+	for i := range b.app.Components {
+		c := &b.app.Components[i]
+		if c.Kind != appmodel.KindObjects || !c.IsEnabled() {
+			continue
+		}
+		for j := range c.Objects {
+			path := fmt.Sprintf("%s[%d]", componentPath(c, "objects"), j)
+			tree, n, err := b.readManifest(c, &c.Objects[j], path)
+			if err != nil {
+				b.failed(err)
+				continue
+			}
+			if count, size = count+1, size+n; count > maxManifests || size > maxManifestBytes {
+				b.fail("%s: the application has more than %d manifests or %d MiB of them; put some into an application of their own", path, maxManifests, maxManifestBytes>>20)
+				return
+			}
+			b.manifests[c.ID] = append(b.manifests[c.ID], manifest{path, tree})
+			b.definition(tree)
+		}
+	}
+}
+
+// readManifest reads one manifest, and how large it is.
+func (b *builder) readManifest(c *appmodel.Component, o *appmodel.RawObject, path string) (map[string]any, int, error) {
+	var tree map[string]any
+	if err := kjson.Unmarshal(o.Manifest, &tree); err != nil || tree == nil { // integers stay integers
+		return nil, 0, invalid("%s: the manifest is no object: %v; write one Kubernetes object", path, err)
+	}
+	if !o.Interpolate {
+		return tree, len(o.Manifest), nil
+	}
+	if err := b.interpolate(c, tree, path); err != nil {
+		return nil, 0, err
+	}
+	data, err := json.Marshal(tree)
+	return tree, len(data), err
+}
+
+// definition takes in the kinds that a CustomResourceDefinition of the
+// application's own defines, which the cluster may not serve yet.
+func (b *builder) definition(tree map[string]any) {
+	if tree["apiVersion"] != "apiextensions.k8s.io/v1" || tree["kind"] != "CustomResourceDefinition" {
+		return
+	}
+	spec := child(tree, "spec")
+	names := child(spec, "names")
+	for _, v := range entries(spec, "versions") {
+		if v["served"] == true {
+			b.defined.Kinds = append(b.defined.Kinds, driver.KindInfo{APIVersion: text(spec["group"]) + "/" + text(v["name"]), Kind: text(names["kind"]),
+				Resource: text(names["plural"]), Namespaced: spec["scope"] == "Namespaced"})
+		}
+	}
+}
+
+// kind finds a kind that the cluster serves, or will once the application's
+// own definitions are written.
+func (b *builder) kind(apiVersion, kind string) (driver.KindInfo, bool) {
+	if info, ok := b.in.Info.Lookup(apiVersion, kind); ok {
+		return info, true
+	}
+	return b.defined.Lookup(apiVersion, kind)
+}
 
 // rawObjects renders Kubernetes objects as they are, into the namespace and
 // under the application's labels.
 func (b *builder) rawObjects(c *appmodel.Component) {
-	for i := range c.Objects {
-		path := fmt.Sprintf("%s[%d]", componentPath(c, "objects"), i)
-		var tree map[string]any
-		if err := json.Unmarshal(c.Objects[i].Manifest, &tree); err != nil { // integers stay integers
-			b.fail("%s: the manifest is no object: %v; write one Kubernetes object", path, err)
-			continue
-		}
-		if c.Objects[i].Interpolate {
-			b.failed(b.interpolate(c, tree, path))
-		}
-		b.rawObject(c, tree, path)
+	for _, m := range b.manifests[c.ID] {
+		b.rawObject(c, m.tree, m.path)
 	}
 }
 
@@ -35,9 +109,9 @@ func (b *builder) rawObject(c *appmodel.Component, tree map[string]any, path str
 		b.fail("%s: apiVersion, kind and metadata are required; complete the manifest", path)
 		return
 	}
-	info, served := b.in.Info.Lookup(apiVersion, kind)
+	info, served := b.kind(apiVersion, kind)
 	if !served {
-		b.failed(fmt.Errorf("%s: %w: the cluster has no %s of %s; install what defines it, or disable the component there", path, appspan.ErrUnsupported, kind, apiVersion))
+		b.failed(fmt.Errorf("%s: %w: the cluster has no %s of %s; install what defines it, add its CustomResourceDefinition to the application, or disable the component there", path, appspan.ErrUnsupported, kind, apiVersion))
 		return
 	}
 	privileged := !info.Namespaced || rbacGroup(apiVersion)

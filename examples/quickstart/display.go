@@ -99,52 +99,21 @@ func clip(s string, width int) string {
 	return s
 }
 
-// plan shows what would change: counts, and fields of updates.
+// plan shows what would change. Clusters of which the plan says the same are
+// shown once.
 func (d *display) plan(p *deploy.Plan) {
 	d.end()
+	said := map[string]string{}
 	for _, c := range p.Clusters {
-		counts := map[deploy.Action]int{}
-		for _, ch := range c.Changes {
-			counts[ch.Action]++
+		text := strings.TrimPrefix(c.String(), c.Cluster+":")
+		if first, ok := said[text]; ok {
+			d.print("  %s: as on %s", c.Cluster, first)
+			continue
 		}
-		d.print("  %s: %s, %d unchanged (%s)", c.Cluster, describe(counts), c.Unchanged, c.State)
+		said[text] = c.Cluster
+		d.print("  %s", strings.ReplaceAll(c.String(), "\n", "\n  "))
 		for _, n := range c.Notes {
 			d.print("    note: %s", n.Message)
 		}
 	}
-	for _, c := range p.Clusters[:1] { // the others are alike
-		for _, ch := range c.Changes {
-			if ch.Action == deploy.ActionCreate {
-				continue
-			}
-			d.print("    %s %s", ch.Action, ch.Object)
-			for _, f := range ch.Fields {
-				who := ""
-				if f.Drift {
-					who = "   (drift, by " + f.Manager + ")"
-				}
-				d.print("      %s: %s → %s%s", f.Path, orNone(f.Old), orNone(f.New), who)
-			}
-		}
-	}
-}
-
-func describe(counts map[deploy.Action]int) string {
-	var parts []string
-	for _, a := range []deploy.Action{deploy.ActionCreate, deploy.ActionUpdate, deploy.ActionReplace, deploy.ActionDelete, deploy.ActionKeep} {
-		if n := counts[a]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d to %s", n, a))
-		}
-	}
-	if len(parts) == 0 {
-		return "nothing to change"
-	}
-	return strings.Join(parts, ", ")
-}
-
-func orNone(v []byte) string {
-	if len(v) == 0 {
-		return "–"
-	}
-	return clip(string(v), 60)
 }
