@@ -33,10 +33,8 @@ type builder struct {
 	copies   map[string]*copied
 	accounts map[string]*appmodel.ServiceAccount
 	checks   policy.Evaluator // of Pod Security, once a patch needs them
-	// manifests are those of components of raw objects, by component, and
-	// defined are the kinds that are defined among them.
+	// manifests are those of components of raw objects, by component.
 	manifests map[string][]manifest
-	defined   driver.Info
 	depth     int // of templates that lead to templates
 	out       *Output
 	added     []any // what the objects of out will encode

@@ -54,8 +54,8 @@ func (b *builder) readManifests() {
 // readManifest reads one manifest, and how large it is.
 func (b *builder) readManifest(c *appmodel.Component, o *appmodel.RawObject, path string) (map[string]any, int, error) {
 	var tree map[string]any
-	if err := kjson.Unmarshal(o.Manifest, &tree); err != nil || tree == nil { // integers stay integers
-		return nil, 0, invalid("%s: the manifest is no object: %v; write one Kubernetes object", path, err)
+	if kjson.Unmarshal(o.Manifest, &tree) != nil || tree == nil { // integers stay integers
+		return nil, 0, invalid("%s: the manifest is no object; write one Kubernetes object", path)
 	}
 	if !o.Interpolate {
 		return tree, len(o.Manifest), nil
@@ -77,7 +77,7 @@ func (b *builder) definition(tree map[string]any) {
 	names := child(spec, "names")
 	for _, v := range entries(spec, "versions") {
 		if v["served"] == true {
-			b.defined.Kinds = append(b.defined.Kinds, driver.KindInfo{APIVersion: text(spec["group"]) + "/" + text(v["name"]), Kind: text(names["kind"]),
+			b.out.Defines = append(b.out.Defines, driver.KindInfo{APIVersion: text(spec["group"]) + "/" + text(v["name"]), Kind: text(names["kind"]),
 				Resource: text(names["plural"]), Namespaced: spec["scope"] == "Namespaced"})
 		}
 	}
@@ -89,7 +89,7 @@ func (b *builder) kind(apiVersion, kind string) (driver.KindInfo, bool) {
 	if info, ok := b.in.Info.Lookup(apiVersion, kind); ok {
 		return info, true
 	}
-	return b.defined.Lookup(apiVersion, kind)
+	return driver.Info{Kinds: b.out.Defines}.Lookup(apiVersion, kind)
 }
 
 // rawObjects renders Kubernetes objects as they are, into the namespace and

@@ -122,6 +122,10 @@ type Output struct {
 	Objects []Object
 	// Notes are sorted by path.
 	Notes []Note
+	// Defines are the kinds that the application's own definitions add to the
+	// cluster, in the order of the document. Objects of them cannot be written
+	// before the cluster serves them.
+	Defines []driver.KindInfo
 	// Services are the Services that must have endpoints once the application
 	// is ready, by name.
 	Services []string
