@@ -28,8 +28,10 @@ type Options struct {
 	// Installation tells this embedding program from others on the same
 	// clusters: a DNS label of at most 40 characters, for life. Required.
 	Installation string
-	// Keys seal the secrets in releases and plans. Required; who loses them
-	// loses the generated secrets' record, not the applications.
+	// Keys seal the secrets in releases and plans, and sign the records by
+	// which applications are known to be ours. Required. Keep the key file
+	// safe: without it what runs goes on running, but can no longer be changed
+	// or removed through a Deployer, only by hand.
 	Keys *seal.Keyring
 	// Authorizer is asked before every call; nil denies everything, and
 	// appspan.AllowAll{} allows it.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/storage/seal"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -170,8 +172,10 @@ func (d *Deployer) openState(s scope, parent driver.Object) (*state, error) {
 	}
 	st := &state{parent: parent, generated: secretValues{}}
 	packed := secret.Data["record"]
-	if !d.opts.Keys.VerifyMAC("deploy record", secret.Data["mac"], s.seal("record"), packed) {
-		return nil, fmt.Errorf("%s: %w: the record's signature does not hold: it was changed by hand, or made with other keys or for another cluster; restore the Secret, or the key file it was made with", parent.Ref, appspan.ErrCorrupt)
+	if err := d.opts.Keys.CheckMAC("deploy record", secret.Data["mac"], s.seal("record"), packed); errors.Is(err, seal.ErrUnknownKey) {
+		return nil, fmt.Errorf("%s: the record of the application: %w; this program has %s: is the key file another one, or in another directory?", parent.Ref, err, d.opts.Keys)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w: the record's signature does not hold: it was changed by hand, or made for another cluster; restore the Secret: %w", parent.Ref, appspan.ErrCorrupt, err)
 	}
 	var e envelope
 	if err := unpack(packed, &e); err != nil {

@@ -32,6 +32,10 @@ func main() {
 		if errors.Is(err, flag.ErrHelp) {
 			return
 		}
+		if ctx.Err() != nil {
+			fmt.Fprintln(os.Stderr, "quickstart: interrupted")
+			os.Exit(130)
+		}
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
@@ -82,7 +86,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	err = story(ctx, s, clusters, keys, out)
 	if err != nil && s.kubeconfig != "" {
-		err = fmt.Errorf("%w\nWhat was deployed is still in namespace %s; run it again to go on", err, s.namespace)
+		err = fmt.Errorf("%w\nWhat has been deployed, if anything, is in namespace %s; run it again to go on", err, s.namespace)
 	}
 	return err
 }

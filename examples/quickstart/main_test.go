@@ -51,7 +51,7 @@ func TestTheStoryIsToldOnClustersThatAreThere(t *testing.T) {
 	var out bytes.Buffer
 	err := run(ctx, args, stopAt{&out, "== Change it", cancel})
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "still in namespace appspan-quickstart; run it again")
+	require.ErrorContains(t, err, "is in namespace appspan-quickstart; run it again")
 	require.NoError(t, run(t.Context(), append(args, "-keep"), &out), "the keys have outlived the first run")
 	require.NoError(t, run(t.Context(), args, &out))
 	dir, err := os.UserConfigDir()

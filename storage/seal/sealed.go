@@ -106,8 +106,21 @@ func (k *Keyring) MAC(purpose string, data ...[]byte) []byte {
 // VerifyMAC reports whether mac is a [Keyring.MAC] of the same purpose and
 // data, by any key of the ring. It takes the same time wherever they differ.
 func (k *Keyring) VerifyMAC(purpose string, mac []byte, data ...[]byte) bool {
+	return k.CheckMAC(purpose, mac, data...) == nil
+}
+
+// CheckMAC is [Keyring.VerifyMAC] with the reason: [ErrUnknownKey] for a MAC by
+// a key that is not in the ring, and appspan.ErrCorrupt for one that does not
+// hold.
+func (k *Keyring) CheckMAC(purpose string, mac []byte, data ...[]byte) error {
 	key, _, sum, err := k.parse("MAC", mac)
-	return err == nil && hmac.Equal(sum, key.mac(purpose, data))
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(sum, key.mac(purpose, data)) {
+		return fmt.Errorf("MAC: %w: it does not hold", appspan.ErrCorrupt)
+	}
+	return nil
 }
 
 func (k Key) mac(purpose string, data [][]byte) []byte {
