@@ -49,6 +49,7 @@ type Records struct {
 	mu    sync.RWMutex // held for reading while a call runs
 	open  bool
 	queue chan *write
+	told  sync.Mutex    // held while a batch is committed and told to the feed
 	done  chan struct{} // closed when the writer has ended
 }
 
@@ -241,6 +242,8 @@ func (r *Records) List(ctx context.Context, q driver.Query) (driver.Page, error)
 
 // Watch implements driver.Watcher: this process is the only one that writes.
 func (r *Records) Watch(ctx context.Context, prefix, position string) (driver.Watch, error) {
+	r.told.Lock() // what a List has seen, the feed has heard of
+	defer r.told.Unlock()
 	return r.feed.Watch(ctx, prefix, position)
 }
 

@@ -87,6 +87,8 @@ func (r *Records) run() {
 
 // commit makes the writes of a batch in one transaction.
 func (r *Records) commit(batch []*write) {
+	r.told.Lock()
+	defer r.told.Unlock()
 	err := r.update(func(tx *bolt.Tx) error {
 		records := tx.Bucket(bucketRecords)
 		for _, w := range batch {

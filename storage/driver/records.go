@@ -6,7 +6,8 @@ import "context"
 type Record struct {
 	// Key is a path of segments: "clusters/eu-1". See storage.CheckKey.
 	Key string
-	// Value is at most storage.MaxValue bytes. Nobody changes it.
+	// Value is at most storage.MaxValue bytes. It is a copy: of what was put,
+	// and for each reader.
 	Value []byte
 	// Revision is opaque; each write of a key gives it another one, also when
 	// the key was deleted meanwhile.

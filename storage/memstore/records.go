@@ -65,7 +65,13 @@ func (r *Records) Get(ctx context.Context, key string) (driver.Record, error) {
 	if !ok {
 		return driver.Record{}, appspan.ErrNotFound
 	}
-	return rec, nil
+	return copied(rec), nil
+}
+
+// copied is a record whose value is the caller's.
+func copied(rec driver.Record) driver.Record {
+	rec.Value = slices.Clone(rec.Value)
+	return rec
 }
 
 // Put implements driver.Records.
@@ -137,7 +143,7 @@ func (r *Records) List(ctx context.Context, q driver.Query) (driver.Page, error)
 			out.More = true
 			break
 		}
-		out.Records = append(out.Records, r.values[key])
+		out.Records = append(out.Records, copied(r.values[key]))
 	}
 	return out, nil
 }

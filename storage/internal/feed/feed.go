@@ -3,6 +3,7 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,8 +14,11 @@ import (
 	"github.com/appspan-dev/appspan/storage/driver"
 )
 
-// history is how many changes a watcher may be behind.
-const history = 10_000
+// How far a watcher may be behind, in changes and in the bytes of their values.
+const (
+	history      = 10_000
+	historyBytes = 32 << 20
+)
 
 // Feed is the recent changes of one store, numbered without a gap. It is safe
 // for concurrent use.
@@ -28,6 +32,7 @@ type Feed struct {
 	next   chan struct{} // closed when something happens
 	first  uint64        // number of changes[0]
 	recent []driver.Change
+	size   int // bytes of the values in recent
 	closed bool
 }
 
@@ -39,10 +44,14 @@ func (f *Feed) Add(c driver.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.Position = f.Position(f.first + uint64(len(f.recent)))
+	c.Record.Value = bytes.Clone(c.Record.Value)
 	f.recent = append(f.recent, c)
-	if drop := len(f.recent) - history; drop >= history {
-		f.recent = append([]driver.Change(nil), f.recent[drop:]...)
-		f.first += uint64(drop)
+	f.size += len(c.Record.Value)
+	for len(f.recent) > history || f.size > historyBytes {
+		f.size -= len(f.recent[0].Record.Value)
+		f.recent[0] = driver.Change{}
+		f.recent = f.recent[1:]
+		f.first++
 	}
 	close(f.next)
 	f.next = make(chan struct{})
@@ -60,6 +69,9 @@ func (f *Feed) Close() {
 
 // Watch opens a stream of what comes after a position.
 func (f *Feed) Watch(ctx context.Context, prefix, position string) (driver.Watch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	number, ok := f.Number(position)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,6 +123,7 @@ func (w *watch) take() (driver.Change, <-chan struct{}, error) {
 	for ; w.next < f.first+uint64(len(f.recent)); w.next++ {
 		if c := f.recent[w.next-f.first]; strings.HasPrefix(c.Record.Key, w.prefix) {
 			w.next++
+			c.Record.Value = bytes.Clone(c.Record.Value)
 			return c, nil, nil
 		}
 	}
