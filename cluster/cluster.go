@@ -34,7 +34,7 @@ type Cluster struct {
 	name   string
 	driver driver.Cluster
 	opts   Options
-	info   infoCache
+	info   *infoCache // shared with the views of As
 	health health
 	close  sync.Once
 	closed error
@@ -58,7 +58,7 @@ func New(name string, d driver.Cluster, opts *Options) *Cluster {
 	positive(&o.Timeout, 30*time.Second)
 	positive(&o.InfoTTL, 5*time.Minute)
 	positive(&o.PollInterval, 10*time.Second)
-	return &Cluster{name: name, driver: d, opts: o, info: infoCache{turn: make(chan struct{}, 1), uid: o.UID}}
+	return &Cluster{name: name, driver: d, opts: o, info: &infoCache{turn: make(chan struct{}, 1), uid: o.UID}}
 }
 
 // As finds the optional interface T (driver.Subresourcer, driver.LogStreamer,

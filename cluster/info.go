@@ -36,7 +36,7 @@ func (i *infoCache) foreign() error {
 // cluster, and every other call is refused until the old one answers again. The
 // answer is shared: do not change what is in it.
 func (c *Cluster) Info(ctx context.Context) (Info, error) {
-	i := &c.info
+	i := c.info
 	i.mu.Lock()
 	if !i.at.IsZero() && time.Since(i.at) < c.opts.InfoTTL {
 		defer i.mu.Unlock()
@@ -53,10 +53,9 @@ func (c *Cluster) Refresh(ctx context.Context) (Info, error) {
 }
 
 func (c *Cluster) refresh(ctx context.Context) (Info, error) {
-	i := &c.info
+	i := c.info
 	i.mu.Lock()
 	before := i.asked
-	busy := len(i.turn) > 0
 	i.mu.Unlock()
 	select {
 	case i.turn <- struct{}{}:
@@ -65,7 +64,7 @@ func (c *Cluster) refresh(ctx context.Context) (Info, error) {
 		return Info{}, ended(ctx)
 	}
 	i.mu.Lock()
-	shared, info, err := busy && i.asked > before, i.info, i.err
+	shared, info, err := i.asked > before, i.info, i.err
 	i.mu.Unlock()
 	if shared && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return info, err

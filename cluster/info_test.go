@@ -144,3 +144,30 @@ func TestTheKnownUIDOfAClusterIsDemanded(t *testing.T) {
 	require.ErrorIs(t, err, appspan.ErrPrecondition)
 	require.ErrorContains(t, err, `info eu-1: precondition failed: another cluster answers: its UID is "two", it was "one"`)
 }
+
+// narrow is a driver that, as somebody else, may not look at the cluster.
+type narrow struct{ stub }
+
+func (n *narrow) As(driver.Identity) (driver.Cluster, error) {
+	return &stub{info: func(context.Context) (driver.Info, error) { return driver.Info{UID: "another"}, nil }}, nil
+}
+
+func TestAViewSeesTheSameCluster(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	c := cluster.New("eu-1", &narrow{stub{info: func(context.Context) (driver.Info, error) {
+		calls++
+		return driver.Info{UID: "u"}, nil
+	}}}, nil)
+	view, err := c.As(driver.Identity{User: "somebody"})
+	require.NoError(t, err)
+	for _, c := range []*cluster.Cluster{c, view} {
+		info, err := c.Info(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "u", info.UID)
+	}
+	require.Equal(t, 1, calls)
+	_, err = view.Refresh(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, calls)
+}

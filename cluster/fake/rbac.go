@@ -43,6 +43,9 @@ type attributes struct {
 func (a access) attributes() attributes {
 	at := attributes{verb: a.verb, namespace: a.key.namespace, name: a.key.name, path: a.path}
 	if a.kind != nil {
+		if a.kind.is("Namespace") {
+			at.namespace = a.key.name // one namespace is within itself
+		}
 		at.group, at.resource = a.kind.gvk.Group, a.kind.resource
 		if a.sub != "" {
 			at.resource += "/" + a.sub
