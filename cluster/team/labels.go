@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
 )
 
@@ -29,10 +30,8 @@ const (
 )
 
 // Identity is who Appspan acts as on clusters when it works for a team: a user
-// without any group, whose only rights are those of the team's Roles.
-func Identity(team string) driver.Identity {
-	return driver.Identity{User: "appspan:team:" + team}
-}
+// whose only rights are those of the team's Roles, and of everybody.
+func Identity(team string) driver.Identity { return cluster.TeamIdentity(team) }
 
 // MembersNamespace is the namespace that holds the ServiceAccounts of all
 // members of all teams of an installation. No team has a right in it, so that

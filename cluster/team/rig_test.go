@@ -28,6 +28,7 @@ import (
 type rig struct {
 	*team.Teams
 	config  *rest.Config
+	set     *cluster.Set
 	cluster *cluster.Cluster
 	// suffix ends the ids and namespaces of a test.
 	suffix string
@@ -47,14 +48,14 @@ func newRig(t *testing.T) *rig {
 	d, err := kube.New(r.config, nil)
 	require.NoError(t, err)
 	r.cluster = cluster.New("rig-1", d, nil)
-	set, err := cluster.NewSet(r.cluster)
+	r.set, err = cluster.NewSet(r.cluster)
 	require.NoError(t, err)
 	records := storage.NewRecords(memstore.NewRecords(), nil)
 	t.Cleanup(func() {
-		require.NoError(t, set.Close())
+		require.NoError(t, r.set.Close())
 		require.NoError(t, records.Close())
 	})
-	r.Teams, err = team.New(records, set, &team.Options{Installation: "test-" + r.suffix, Authorizer: appspan.AllowAll{}})
+	r.Teams, err = team.New(records, r.set, &team.Options{Installation: "test-" + r.suffix, Authorizer: appspan.AllowAll{}})
 	require.NoError(t, err)
 	return r
 }
@@ -178,6 +179,12 @@ func TestRigAnObserversKubeconfigShowsTheRoleAndNoMore(t *testing.T) {
 	require.Eventually(t, func() bool { // the server remembers a token for a few seconds
 		return exec.CommandContext(t.Context(), kubectlPath(t), "--kubeconfig", file, "get", "pods").Run() != nil
 	}, time.Minute, 200*time.Millisecond, "the token ends with the membership")
+}
+
+func TestRigAnApplicationLivesOnTheTeamsRights(t *testing.T) {
+	r := newRig(t)
+	tm := r.give(t, "blue-"+r.suffix, team.Member{Subject: "dan", Role: team.RoleDeveloper})
+	deployAsTeam(t, r.set, r.Teams, tm, "rig-1")
 }
 
 func contains(lines []string, line string) bool {

@@ -81,6 +81,9 @@ func (t *Teams) For(subject appspan.Subject) *Teams {
 	return &view
 }
 
+// Installation is the installation's id.
+func (t *Teams) Installation() string { return t.opts.Installation }
+
 // Ledger is where quota is reserved.
 func (t *Teams) Ledger() *Ledger { return t.ledger }
 
