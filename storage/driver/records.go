@@ -82,8 +82,8 @@ type Watch interface {
 
 // Change is one change of a record.
 type Change struct {
-	// Record is the record as it was written, or for a deletion its key and
-	// last revision.
+	// Record is the record as it was written. For a deletion it has a key and
+	// no value; its revision is the last one or that of the deletion.
 	Record Record
 	// Deleted tells a deletion from a write.
 	Deleted bool

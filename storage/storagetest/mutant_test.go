@@ -429,6 +429,9 @@ func (endless) Stop()                        {}
 func lifeMutants() map[string]mutation {
 	return map[string]mutation{
 		"calls after Close are ErrClosed": {get: func(ctx context.Context, x *mutant, key string) (driver.Record, error) {
+			if x.closed {
+				return driver.Record{}, appspan.ErrUnavailable
+			}
 			return x.Records.Get(ctx, key)
 		}},
 		"Close is idempotent": {close: func(x *mutant) error {
