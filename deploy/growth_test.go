@@ -45,7 +45,7 @@ func TestClaimsGrowWithTheirTemplate(t *testing.T) {
 		p, err = w.Plan(t.Context(), larger, on("a"), nil)
 		require.NoError(t, err)
 		require.True(t, p.Empty())
-		_, err = w.Deploy(t.Context(), shop(t), on("a"), &deploy.DeployOptions{Apply: *written})
+		_, err = w.Deploy(t.Context(), shop(t), on("a"), &deploy.DeployOptions{Plan: deploy.PlanOptions{DataLoss: true}, Apply: *written})
 		require.NoError(t, err)
 		require.Equal(t, "2Gi", w.claimSize(), "no claim shrinks")
 		p, err = w.PlanRemove(t.Context(), "shop", on("a"), nil)

@@ -34,12 +34,44 @@ func judgeUpdate(p *Plan, l *live, o *desired, current map[string]any, m manager
 	if len(fixed) == 0 {
 		return nil
 	}
+	if refusals := judgeTemplates(p, o, current); len(refusals) > 0 {
+		return refusals
+	}
 	change.Action = ActionReplace
 	change.Reason = fmt.Sprintf("%s cannot be changed in place", fixed[0].at)
 	if o.Kind == "StatefulSet" {
 		change.Reason += "; its pods and claims stay, and no claim shrinks"
 	}
 	return nil
+}
+
+// judgeTemplates refuses a StatefulSet whose claims would be asked to shrink:
+// those that are there cannot, and the document would say otherwise. A rollback
+// goes back all the same, and its claims stay as large as they are.
+func judgeTemplates(p *Plan, o *desired, current map[string]any) []Refusal {
+	if o.Kind != "StatefulSet" || p.intent.DataLoss || p.Kind == KindRollback {
+		return nil
+	}
+	at := trail{{field: "spec"}, {field: "volumeClaimTemplates"}}
+	name := trail{{field: "metadata"}, {field: "name"}}
+	want, _ := lookup(o.compared, at).([]any)
+	have, _ := lookup(current, at).([]any)
+	var out []Refusal
+	for _, w := range want {
+		for _, l := range have {
+			if lookup(w, name) != lookup(l, name) {
+				continue
+			}
+			asked, okW := quantity(lookup(w, storageRequest()))
+			there, okL := quantity(lookup(l, storageRequest()))
+			if okW && okL && asked.Cmp(there) < 0 {
+				out = append(out, Refusal{Object: o.Ref, Path: fmt.Sprintf("%s[%v]%s", at, lookup(w, name), storageRequest()),
+					Reason: fmt.Sprintf("its claims cannot shrink from %s to %s", there.String(), asked.String()),
+					Next:   "keep the size, or move the data to a new volume; with PlanOptions.DataLoss new claims are of the new size, and those that are there stay as they are"})
+			}
+		}
+	}
+	return out
 }
 
 // judgePorts refuses a Service that would have two ports of one name, which

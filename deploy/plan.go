@@ -39,6 +39,7 @@ type Plan struct {
 	Sealed []byte `json:"sealed"`
 
 	intent *intent
+	failed map[string]error // why a cluster cannot be planned, before it is asked
 }
 
 // ClusterState says whether a cluster's part of a plan can be applied.

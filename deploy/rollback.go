@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/appspan-dev/appspan"
 )
@@ -37,12 +40,32 @@ func (d *Deployer) PlanRollback(ctx context.Context, application string, to Targ
 	}
 	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindRollback, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
 		Resolved: map[string]resolvedIntent{}, FromRevision: map[string]int{}}
+	p := &Plan{Kind: KindRollback, Application: application, Installation: d.opts.Installation, Target: to, intent: in, failed: map[string]error{}}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
 	for _, name := range to.Clusters {
-		if err := d.rollbackOne(ctx, application, to, name, o.Revision, in); err != nil {
-			return nil, fmt.Errorf("rollback of %s on %s: %w", application, name, err)
+		wg.Go(func() {
+			limited, cancel := d.limit(ctx)
+			defer cancel()
+			target, err := d.rollbackTarget(limited, application, to, name, o.Revision)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				p.failed[name] = fmt.Errorf("rollback of %s: %w", application, err)
+				return
+			}
+			target.into(in, name)
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if len(p.failed) == len(to.Clusters) { // nowhere is anything to go back to
+		if err := errors.Join(slices.Collect(maps.Values(p.failed))...); errors.Is(err, appspan.ErrNotFound) {
+			return nil, err
 		}
 	}
-	p := &Plan{Kind: KindRollback, Application: application, Installation: d.opts.Installation, Target: to, intent: in}
 	events := newDispatcher(o.OnEvent)
 	defer events.close()
 	if err := d.planAll(ctx, p, events); err != nil {
@@ -51,40 +74,51 @@ func (d *Deployer) PlanRollback(ctx context.Context, application string, to Targ
 	return p, p.finish(d)
 }
 
-// rollbackOne reads the release that a cluster goes back to.
-func (d *Deployer) rollbackOne(ctx context.Context, application string, to Target, name string, revision int, in *intent) error {
+// rollbackTarget is the release that a cluster goes back to.
+type rollbackTarget struct {
+	revision int
+	body     *releaseBody
+}
+
+// rollbackTarget reads the release that a cluster goes back to.
+func (d *Deployer) rollbackTarget(ctx context.Context, application string, to Target, name string, revision int) (rollbackTarget, error) {
+	none := func(format string, args ...any) (rollbackTarget, error) {
+		return rollbackTarget{}, fmt.Errorf("%w: %s", appspan.ErrNotFound, fmt.Sprintf(format, args...))
+	}
 	st, s, err := d.readState(ctx, application, to, name)
 	if err != nil {
-		return err
+		return rollbackTarget{}, err
 	}
 	if st == nil {
-		return fmt.Errorf("%w: it has never been deployed there", appspan.ErrNotFound)
+		return none("it has never been deployed there; deploy it first")
 	}
 	if revision == 0 {
 		if revision = previous(st.record); revision == 0 {
-			return fmt.Errorf("%w: there is no earlier release that was deployed", appspan.ErrNotFound)
+			return none("there is no earlier release that was deployed; there are %s", revisions(st.record))
 		}
 	}
 	c, err := d.clusters.Cluster(ctx, name)
 	if err != nil {
-		return err
+		return rollbackTarget{}, err
 	}
 	body, err := d.readRelease(ctx, c, s, revision)
 	if errors.Is(err, appspan.ErrNotFound) {
-		return fmt.Errorf("%w: there is no release %d; there are %s", appspan.ErrNotFound, revision, revisions(st.record))
+		return none("there is no release %d; there are %s", revision, revisions(st.record))
 	}
-	if err != nil {
-		return err
+	return rollbackTarget{revision: revision, body: body}, err
+}
+
+// into makes the release what a cluster is to have.
+func (t rollbackTarget) into(in *intent, cluster string) {
+	in.Resolved[cluster] = resolvedIntent{Application: t.body.Resolved, Params: t.body.Params, Images: t.body.Images, Bound: t.body.Bound}
+	in.FromRevision[cluster] = t.revision
+	if t.body.Intent == nil {
+		return
 	}
-	in.Resolved[name] = resolvedIntent{Application: body.Resolved, Params: body.Params, Images: body.Images, Bound: body.Bound}
-	in.FromRevision[name] = revision
-	if body.Intent != nil {
-		in.Application, in.Overrides = body.Intent.Application, body.Intent.Overrides
-		if in.Yield == nil {
-			in.Yield = body.Intent.Yield
-		}
+	in.Application, in.Overrides = t.body.Intent.Application, t.body.Intent.Overrides
+	if in.Yield == nil {
+		in.Yield = t.body.Intent.Yield
 	}
-	return nil
 }
 
 // revisions lists the releases of a record.
