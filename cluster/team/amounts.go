@@ -53,6 +53,15 @@ func countable(name string) bool {
 	return ok && domain != "" && rest != "" && domain != "kubernetes.io" && len(name) <= 253
 }
 
+// ofPods reports whether it is pods that ask for a resource.
+func ofPods(name string) bool {
+	switch name {
+	case ResourceStorage, ResourceClaims, ResourceLoadBalancers:
+		return false
+	}
+	return true
+}
+
 // quotaName is a resource as a ResourceQuota names it.
 func quotaName(name string) string {
 	switch name {

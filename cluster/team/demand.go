@@ -20,13 +20,12 @@ import (
 // DemandOptions shape [Demand]. The zero value, like nil, is the default.
 type DemandOptions struct {
 	// Defaults are the requests of containers that state none, as the
-	// namespace's LimitRange gives them; see [Team.Defaults].
+	// namespace's LimitRange gives them.
 	Defaults cluster.Amounts
 	// Nodes is on how many nodes a DaemonSet runs; default 1.
 	Nodes int
 	// WithoutSurge leaves out the pods that a rolling update adds before it
-	// takes others away. A namespace whose quota is full then refuses them,
-	// and the update waits for ever.
+	// takes others away; see [Allocation].CountSurge.
 	WithoutSurge bool
 }
 
@@ -59,9 +58,11 @@ func Demand(objects []driver.Object, opts *DemandOptions) (cluster.Amounts, erro
 	return d.sum.amounts(), nil
 }
 
-// Defaults are the requests that containers of the team on a cluster get when
-// they state none.
-func (t Team) Defaults(clusterName string) cluster.Amounts { return t.Clusters[clusterName].defaults() }
+// demand is how what the team's applications ask for on a cluster is counted.
+func (t Team) demand(clusterName string, nodes int) *DemandOptions {
+	a := t.Clusters[clusterName]
+	return &DemandOptions{Defaults: a.defaults(), Nodes: nodes, WithoutSurge: !a.CountSurge}
+}
 
 type target struct{ namespace, kind, name string }
 

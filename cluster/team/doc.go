@@ -5,8 +5,8 @@
 // It is for platform programs. [Teams] keeps teams in records and makes them so
 // on clusters: namespaces with Pod Security levels, quotas, default requests,
 // network policies, and the rights of the team's impersonated user ([Identity])
-// and of its members, who get short-lived kubeconfigs. [Ledger] reserves quota
-// before anything is deployed. [Authorizer] and [Audit] are what the other
+// and of its members, who get short-lived kubeconfigs. [Gate] checks what is to
+// be deployed and reserves quota for it in a [Ledger]. [Authorizer] and [Audit] are what the other
 // packages ask and tell. [Render], [Check] and [Demand] are pure: what a team
 // is on a cluster, what its applications may not contain, and what they ask
 // for.
@@ -32,7 +32,7 @@
 //
 // # Concurrency
 //
-// [Teams], [Ledger], [Authorizer] and [Audit] are safe for concurrent use, and
+// [Teams], [Gate], [Ledger], [Authorizer] and [Audit] are safe for concurrent use, and
 // several processes may share the records: everything is changed by
 // compare-and-swap. No goroutine outlives a call. A [Team] is data; nothing
 // keeps what it was given.

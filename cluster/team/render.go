@@ -124,6 +124,9 @@ func (w *writer) quota(a Allocation, n Namespace) {
 		hard[corev1.ResourceName(quotaName(name))] = resource.MustParse(unbounded)
 	}
 	for name, q := range mustParse(a.share(n)) {
+		if ofPods(name) && !a.CountSurge {
+			q.Mul(2)
+		}
 		hard[corev1.ResourceName(quotaName(name))] = q
 	}
 	if !a.permits(PermitLoadBalancers) {

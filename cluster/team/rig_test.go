@@ -3,9 +3,11 @@ package team_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,12 +26,14 @@ import (
 	"github.com/appspan-dev/appspan/storage/memstore"
 )
 
-// rig is teams on one real control plane.
+// rig is teams on real control planes, most of it on the first.
 type rig struct {
 	*team.Teams
-	config  *rest.Config
-	set     *cluster.Set
-	cluster *cluster.Cluster
+	records  *storage.Records
+	config   *rest.Config
+	set      *cluster.Set
+	clusters []*cluster.Cluster
+	cluster  *cluster.Cluster
 	// suffix ends the ids and namespaces of a test.
 	suffix string
 }
@@ -43,19 +47,26 @@ func newRig(t *testing.T) *rig {
 	config, err := clientcmd.LoadFromFile(file)
 	require.NoError(t, err)
 	r := &rig{suffix: strconv.FormatInt(time.Now().UnixNano()%1e10, 36)}
-	r.config, err = clientcmd.NewNonInteractiveClientConfig(*config, "rig-1", nil, nil).ClientConfig()
+	for _, name := range slices.Sorted(maps.Keys(config.Contexts)) {
+		rest, err := clientcmd.NewNonInteractiveClientConfig(*config, name, nil, nil).ClientConfig()
+		require.NoError(t, err)
+		d, err := kube.New(rest, nil)
+		require.NoError(t, err)
+		r.clusters = append(r.clusters, cluster.New(name, d, nil))
+		if name == "rig-1" {
+			r.config = rest
+		}
+	}
+	r.set, err = cluster.NewSet(r.clusters...)
 	require.NoError(t, err)
-	d, err := kube.New(r.config, nil)
+	r.cluster, err = r.set.Cluster(t.Context(), "rig-1")
 	require.NoError(t, err)
-	r.cluster = cluster.New("rig-1", d, nil)
-	r.set, err = cluster.NewSet(r.cluster)
-	require.NoError(t, err)
-	records := storage.NewRecords(memstore.NewRecords(), nil)
+	r.records = storage.NewRecords(memstore.NewRecords(), nil)
 	t.Cleanup(func() {
 		require.NoError(t, r.set.Close())
-		require.NoError(t, records.Close())
+		require.NoError(t, r.records.Close())
 	})
-	r.Teams, err = team.New(records, r.set, &team.Options{Installation: "test-" + r.suffix, Authorizer: appspan.AllowAll{}})
+	r.Teams, err = team.New(r.records, r.set, &team.Options{Installation: "test-" + r.suffix, Authorizer: appspan.AllowAll{}})
 	require.NoError(t, err)
 	return r
 }
@@ -63,14 +74,19 @@ func newRig(t *testing.T) *rig {
 // give creates a team with one namespace and makes it so.
 func (r *rig) give(t *testing.T, id string, members ...team.Member) team.Team {
 	t.Helper()
-	tm, err := r.Create(t.Context(), team.Team{ID: id, Members: members, Clusters: map[string]team.Allocation{
+	return r.make(t, team.Team{ID: id, Members: members, Clusters: map[string]team.Allocation{
 		"rig-1": {Namespaces: []team.Namespace{{Name: id}}, Quota: cluster.Amounts{"cpu": "8"}}}})
+}
+
+func (r *rig) make(t *testing.T, tm team.Team) team.Team {
+	t.Helper()
+	tm, err := r.Create(t.Context(), tm)
 	require.NoError(t, err)
-	plan, err := r.Reconcile(t.Context(), id)
+	plan, err := r.Reconcile(t.Context(), tm.ID)
 	require.NoError(t, err)
 	require.True(t, plan.Clean(), plan)
 	t.Cleanup(func() {
-		_, err := r.Delete(context.WithoutCancel(t.Context()), id, &team.DeleteOptions{Data: team.DataDelete, Force: true})
+		_, err := r.Delete(context.WithoutCancel(t.Context()), tm.ID, &team.DeleteOptions{Data: team.DataDelete, Force: true})
 		require.NoError(t, err)
 	})
 	return tm
@@ -165,7 +181,7 @@ func TestRigAnObserversKubeconfigShowsTheRoleAndNoMore(t *testing.T) {
 	}
 	shown := map[string]string{}
 	for _, line := range own {
-		if fields := strings.Fields(line); !contains(everybody, line) {
+		if fields := strings.Fields(line); !slices.Contains(everybody, line) {
 			shown[fields[0]] = "[" + strings.SplitN(line, "[", 4)[3]
 		}
 	}
@@ -187,13 +203,14 @@ func TestRigAnApplicationLivesOnTheTeamsRights(t *testing.T) {
 	deployAsTeam(t, r.set, r.Teams, tm, "rig-1")
 }
 
-func contains(lines []string, line string) bool {
-	for _, l := range lines {
-		if l == line {
-			return true
-		}
+func TestRigTenCPUOverTheClusters(t *testing.T) {
+	r := newRig(t)
+	tm := team.Team{ID: "blue-" + r.suffix, Quota: cluster.Amounts{"cpu": "10"}, Clusters: map[string]team.Allocation{}}
+	for _, c := range r.clusters {
+		tm.Clusters[c.Name()] = team.Allocation{Namespaces: []team.Namespace{{Name: tm.ID}}, Quota: cluster.Amounts{"cpu": "10"}}
 	}
-	return false
+	tenCPU(t, team.NewGate(r.records), r.make(t, tm), r.clusters)
+	t.Logf("ten of fifty got in, over %d control planes", len(r.clusters))
 }
 
 func ca(t *testing.T, config *rest.Config) []byte {

@@ -46,7 +46,7 @@ func (t *Teams) Running(ctx context.Context, team, clusterName string) (map[stri
 			return nil, err
 		}
 		for name, objects := range found {
-			amounts, err := Demand(objects, &DemandOptions{Defaults: d.Defaults(clusterName), Nodes: len(info.Nodes)})
+			amounts, err := Demand(objects, d.demand(clusterName, len(info.Nodes)))
 			if err != nil {
 				return nil, fmt.Errorf("application %s/%s on %s: %w", namespace, name, clusterName, err)
 			}

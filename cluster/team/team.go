@@ -45,6 +45,12 @@ type Allocation struct {
 	// is the ResourceQuota of the namespace. With several namespaces each
 	// states its share, see [Namespace].
 	Quota cluster.Amounts `json:"quota,omitempty"`
+	// CountSurge reserves also what a rolling update adds before it takes
+	// others away, from the beginning, and makes the ResourceQuota exactly the
+	// quota. Without it an update needs no quota beside that of the
+	// application: the ResourceQuota has twice the room for what pods ask for,
+	// so that an update at the limit does not wait for itself.
+	CountSurge bool `json:"countSurge,omitempty"`
 	// Defaults are the requests of containers that state none, without which
 	// a quota could not be kept; default 100m of CPU and 128Mi of memory.
 	Defaults cluster.Amounts `json:"defaults,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/appspan-dev/appspan"
@@ -154,4 +155,9 @@ func (w *world) until(clusterName, kind string, so func(map[string]tree) bool) {
 			return
 		}
 	}
+}
+
+// assertIs is for goroutines that may not end the test.
+func assertIs[T error](t *testing.T, err, sentinel error, as *T) bool {
+	return assert.ErrorIs(t, err, sentinel) && assert.ErrorAs(t, err, as)
 }
