@@ -373,7 +373,7 @@ func (a *applier) reread(ctx context.Context) error {
 	if fresh.UID != a.part.UID {
 		return stale("the cluster is another one")
 	}
-	if fresh.Abilities != a.part.Abilities {
+	if a.plan.Kind != KindRemove && fresh.Abilities != a.part.Abilities {
 		return stale("what the cluster can do has changed")
 	}
 	if last := fresh.work.live.state.record.newest(); fresh.From != a.part.From && (last == nil || last.PlanHash != a.plan.Hash) {

@@ -177,13 +177,16 @@ func (d *Deployer) planOne(ctx context.Context, p *Plan, name string) ClusterPla
 	out := ClusterPlan{Cluster: name}
 	c, err := d.clusters.Cluster(limited, name)
 	if err == nil {
+		err = p.failed[name]
+	}
+	if err == nil {
 		err = d.planCluster(limited, c, p, &out)
 	}
 	if err == nil {
 		return out
 	}
 	out.err, out.Error, out.State = err, err.Error(), ClusterUnknown
-	if errors.Is(err, appspan.ErrUnsupported) || errors.Is(err, appspan.ErrCorrupt) || errors.Is(err, appspan.ErrDenied) || errors.Is(err, appspan.ErrConflict) {
+	if errors.Is(err, appspan.ErrUnsupported) || errors.Is(err, appspan.ErrCorrupt) || errors.Is(err, appspan.ErrDenied) || errors.Is(err, appspan.ErrConflict) || p.failed[name] != nil && errors.Is(err, appspan.ErrNotFound) {
 		out.State = ClusterRefused
 		out.Refusals = append(out.Refusals, Refusal{Object: driver.Ref{Kind: "Application", Namespace: p.Target.Namespace, Name: p.Application},
 			Reason: err.Error(), Next: "mend this, then plan again"})
@@ -209,6 +212,8 @@ type work struct {
 	release string
 	// services must have endpoints when the application is ready.
 	services []string
+	// defines are the kinds that the application defines itself.
+	defines []driver.KindInfo
 }
 
 // planCluster fills in one cluster's part of a plan.
@@ -218,6 +223,11 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 		return err
 	}
 	w := &work{live: l, byRef: map[driver.Ref]*desired{}, values: secretValues{}}
+	if r := l.state.record; r != nil {
+		if err := l.learn(ctx, r.Kinds); err != nil {
+			return err
+		}
+	}
 	out.work, out.UID, out.Abilities = w, l.info.UID, abilities(l.info)
 	var both errgroup.Group // rendering, while the cluster lists what we know of
 	if p.Kind != KindRemove {
@@ -233,6 +243,10 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 	if err := both.Wait(); err != nil {
 		return err
 	}
+	if err := l.learn(ctx, definedKinds(w.defines)); err != nil {
+		return err
+	}
+	out.Abilities = abilitiesBeside(l.info, w.defines)
 	if err := l.readKinds(ctx, kindsOf(w.objects)); err != nil {
 		return err
 	}
@@ -252,6 +266,9 @@ func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan,
 		if err := d.nextRelease(ctx, p, l, w, out); err != nil {
 			return err
 		}
+	}
+	if err := l.keepDefinitions(ctx, out.Changes); err != nil {
+		return err
 	}
 	if r := l.state.record; r != nil {
 		out.Revision, out.From = r.Revision, r.Revision
@@ -278,14 +295,14 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	w.app, w.values = app, values
 	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities &&
 		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) {
-		w.objects, w.byRef, w.services = before.objects, before.byRef, before.services
+		w.objects, w.byRef, w.services, w.defines = before.objects, before.byRef, before.services, before.defines
 		return nil
 	}
 	rendered, err := d.renderFor(l, app, values, w.release)
 	if err != nil {
 		return err
 	}
-	w.services, out.Notes = rendered.Services, rendered.Notes
+	w.services, w.defines, out.Notes = rendered.Services, rendered.Defines, rendered.Notes
 	w.objects, w.byRef = make([]*desired, len(rendered.Objects)), map[driver.Ref]*desired{}
 	err = each(len(w.objects), func(i int) (err error) {
 		w.objects[i], err = d.stamp(l.scope, rendered.Objects[i], p.intent.Yield)

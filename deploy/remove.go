@@ -171,7 +171,7 @@ func (a *applier) listKept() {
 func (a *applier) keep(ctx context.Context, c *Change) error {
 	a.result.Kept = append(a.result.Kept, c.Object.String())
 	l := a.fresh.work.live
-	if len(l.state.generated) == 0 {
+	if len(l.state.generated) == 0 || c.Object.Kind != kindClaim.Kind {
 		return nil
 	}
 	sealed, err := a.deployer.sealKept(l.scope, l.state.generated)
@@ -254,6 +254,9 @@ func (a *applier) left(ctx context.Context, l *live, kinds []kindRef, kept map[s
 				q.Namespace = l.scope.namespace
 			}
 			for obj, err := range a.cluster.List(ctx, q) {
+				if errors.Is(err, appspan.ErrUnsupported) {
+					return nil // its definition is gone, and what it defined with it
+				}
 				if err != nil {
 					return err
 				}
@@ -294,7 +297,8 @@ func (a *applier) forget(ctx context.Context) error {
 		}
 	}
 	a.deployer.last.forget(place{a.cluster.Name(), l.scope.namespace, l.scope.application})
-	if len(a.result.Kept) > 0 || l.namespace == nil || l.namespace.Labels[appmodel.LabelInstallation] != l.scope.installation {
+	inside := func(kept string) bool { return strings.Contains(kept, "/") } // not cluster-scoped
+	if slices.ContainsFunc(a.result.Kept, inside) || l.namespace == nil || l.namespace.Labels[appmodel.LabelInstallation] != l.scope.installation {
 		return nil
 	}
 	other, err := a.foreign(ctx, l)
@@ -321,6 +325,9 @@ func (a *applier) foreign(ctx context.Context, l *live) (string, error) {
 		}
 		q := cluster.Query{APIVersion: k.APIVersion, Kind: k.Kind, Namespace: l.scope.namespace, Projection: cluster.Metadata}
 		for obj, err := range a.cluster.List(ctx, q) {
+			if errors.Is(err, appspan.ErrUnsupported) && l.state.record != nil && slices.Contains(l.state.record.Kinds, kindRef{k.APIVersion, k.Kind}) {
+				break // its definition is gone
+			}
 			if errors.Is(err, appspan.ErrDenied) || errors.Is(err, appspan.ErrUnsupported) {
 				return k.Kind + " objects, which cannot be listed, may be", nil
 			}

@@ -187,6 +187,11 @@ func (a *applier) write(ctx context.Context) error {
 		if err := a.writeAll(ctx, now); err != nil {
 			return err
 		}
+		if s.to == render.PhaseDefinition {
+			if err := a.established(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	for len(held) > 0 {
 		ready, err := a.awaitAny(ctx, held)
@@ -387,7 +392,16 @@ func (a *applier) prune(ctx context.Context) error {
 	return a.deleteObjects(ctx, changes)
 }
 
+// deleteObjects deletes in parallel, definitions of kinds last.
 func (a *applier) deleteObjects(ctx context.Context, changes []*Change) error {
+	others, definitions := definitionsLast(changes)
+	if err := a.deleteAll(ctx, others); err != nil {
+		return err
+	}
+	return a.deleteAll(ctx, definitions)
+}
+
+func (a *applier) deleteAll(ctx context.Context, changes []*Change) error {
 	return a.parallel(ctx, len(changes), func(ctx context.Context, i int) error {
 		c := changes[i]
 		err := a.cluster.Delete(ctx, c.Object, driver.DeleteOptions{UID: c.UID})
