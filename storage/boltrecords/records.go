@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"strconv"
 	"strings"
@@ -24,7 +25,8 @@ import (
 const Format = 1
 
 // The buckets and keys of a file. A record is its revision, as eight bytes
-// big-endian, and its value; revisions are the numbers of writes.
+// big-endian, a checksum as four, and its value; revisions are the numbers of
+// writes.
 var (
 	bucketRecords = []byte("records")
 	bucketMeta    = []byte("meta")
@@ -95,20 +97,47 @@ func Open(path string, opts *Options) (*Records, error) {
 	return r, nil
 }
 
-// openFile opens a file; bbolt panics on some that are damaged.
-func openFile(path string, o Options) (db *bolt.DB, err error) {
+// openFile opens a file; one that is there is checked first.
+func openFile(path string, o Options) (*bolt.DB, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 || o.ReadOnly {
+		if err := check(path, o); err != nil {
+			return nil, err
+		}
+	}
+	return bolt.Open(path, 0o600, &bolt.Options{Timeout: o.LockTimeout, ReadOnly: o.ReadOnly, FreelistType: bolt.FreelistMapType})
+}
+
+// check checks a file while nobody writes it. Read-only, bbolt looks at the
+// meta pages alone, which have checksums.
+func check(path string, o Options) (err error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular() || info.Size() < 4*4096: // pages are no smaller
+		return fmt.Errorf("%w: it is no file of records", appspan.ErrCorrupt)
+	}
+	var file *os.File
 	defer func() {
 		if p := recover(); p != nil {
-			db, err = nil, fmt.Errorf("%w: %v", appspan.ErrCorrupt, p)
+			err = fmt.Errorf("%w: %v", appspan.ErrCorrupt, p)
+			_ = file.Close() // it is not to stay locked
 		}
 	}()
-	return bolt.Open(path, 0o600, &bolt.Options{Timeout: o.LockTimeout, ReadOnly: o.ReadOnly, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: o.LockTimeout, ReadOnly: true, OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(verify(file, db.Info().PageSize), db.Close())
 }
 
 // prepare checks the format, or writes it into a new file, and returns the
 // number of the last write and the store's name.
 func prepare(db *bolt.DB, readOnly bool) (last uint64, store string, err error) {
-	check := func(tx *bolt.Tx) error {
+	checkFormat := func(tx *bolt.Tx) error {
 		meta, records := tx.Bucket(bucketMeta), tx.Bucket(bucketRecords)
 		if meta == nil || records == nil {
 			return fmt.Errorf("%w: it is no store of records", appspan.ErrCorrupt)
@@ -130,7 +159,7 @@ func prepare(db *bolt.DB, readOnly bool) (last uint64, store string, err error) 
 			fresh = true
 			return nil
 		}
-		return check(tx)
+		return checkFormat(tx)
 	})
 	if !fresh || err != nil {
 		return last, store, err
@@ -144,7 +173,7 @@ func prepare(db *bolt.DB, readOnly bool) (last uint64, store string, err error) 
 			return err
 		}
 		one := []byte(strconv.Itoa(Format))
-		return errors.Join(meta.Put(keyFormat, one), meta.Put(keyMinReader, one), meta.Put(keyStore, newName()), check(tx))
+		return errors.Join(meta.Put(keyFormat, one), meta.Put(keyMinReader, one), meta.Put(keyStore, newName()), checkFormat(tx))
 	})
 	return last, store, err
 }
@@ -164,12 +193,21 @@ func (r *Records) enter(ctx context.Context) error {
 
 func (r *Records) leave() { r.mu.RUnlock() }
 
+// head is the length of what is before a value.
+const head = 8 + 4
+
+// sum is the checksum of a record: CRC-32C of revision, key and value.
+func sum(revision []byte, key string, value []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Update(crc32.Checksum(revision, table), table, []byte(key)), table, value)
+}
+
 // decode reads what is stored under a key. Revision and value are copies.
 func decode(key string, stored []byte) (driver.Record, error) {
-	if len(stored) < 8 {
+	if len(stored) < head || binary.BigEndian.Uint32(stored[8:]) != sum(stored[:8], key, stored[head:]) {
 		return driver.Record{}, fmt.Errorf("%w: record %s is damaged", appspan.ErrCorrupt, key)
 	}
-	return driver.Record{Key: key, Value: bytes.Clone(stored[8:]), Revision: strconv.FormatUint(binary.BigEndian.Uint64(stored), 10)}, nil
+	return driver.Record{Key: key, Value: bytes.Clone(stored[head:]), Revision: strconv.FormatUint(binary.BigEndian.Uint64(stored), 10)}, nil
 }
 
 // Get implements driver.Records.

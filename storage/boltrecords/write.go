@@ -148,9 +148,10 @@ func (w *write) apply(records *bolt.Bucket) error {
 		w.change = driver.Change{Record: driver.Record{Key: w.key, Revision: current}, Deleted: true}
 		return records.Delete(key)
 	}
-	value := make([]byte, 8, 8+len(w.value))
+	value := make([]byte, head, head+len(w.value))
 	binary.BigEndian.PutUint64(value, n)
+	binary.BigEndian.PutUint32(value[8:], sum(value[:8], w.key, w.value))
 	value = append(value, w.value...)
-	w.change = driver.Change{Record: driver.Record{Key: w.key, Value: value[8:], Revision: strconv.FormatUint(n, 10)}}
+	w.change = driver.Change{Record: driver.Record{Key: w.key, Value: value[head:], Revision: strconv.FormatUint(n, 10)}}
 	return records.Put(key, value)
 }
