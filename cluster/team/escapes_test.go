@@ -93,6 +93,8 @@ const harmless = `{apiVersion: v1, kind: Pod, metadata: {name: bare, namespace: 
 ---
 {apiVersion: v1, kind: Service, metadata: {name: db, namespace: blue}, spec: {type: ExternalName, externalName: db.example.com}}
 ---
+{apiVersion: v1, kind: Service, metadata: {name: alias, namespace: blue}, spec: {type: ExternalName, externalName: web.blue.svc.cluster.local}}
+---
 {apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: web, namespace: blue, annotations: {nginx.ingress.kubernetes.io/auth-secret: web}}, spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}}
 ---
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web, namespace: blue}, spec: {podSelector: {}, policyTypes: [Ingress]}}

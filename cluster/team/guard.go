@@ -125,7 +125,7 @@ func writable(r driver.Ref) bool {
 		"autoscaling/v2 HorizontalPodAutoscaler", "policy/v1 PodDisruptionBudget",
 		"networking.k8s.io/v1 Ingress", "networking.k8s.io/v1 NetworkPolicy", "discovery.k8s.io/v1 EndpointSlice",
 		"serving.knative.dev/v1 Service", "keda.sh/v1alpha1 ScaledObject", "keda.sh/v1alpha1 TriggerAuthentication",
-		"monitoring.coreos.com/v1 ServiceMonitor", "monitoring.coreos.com/v1 PrometheusRule":
+		"monitoring.coreos.com/v1 ServiceMonitor", "monitoring.coreos.com/v1 PodMonitor", "monitoring.coreos.com/v1 PrometheusRule":
 		return true
 	}
 	return r.Group() == "gateway.networking.k8s.io" &&
@@ -169,7 +169,8 @@ func (g *guard) service(s corev1.Service) {
 	case corev1.ServiceTypeNodePort:
 		g.unlessPermitted(PermitNodePorts, "spec.type", "a node port is open on every node")
 	case corev1.ServiceTypeExternalName:
-		if name := strings.ToLower(strings.TrimSuffix(s.Spec.ExternalName, ".")); internalName(name) {
+		name := strings.ToLower(strings.TrimSuffix(s.Spec.ExternalName, "."))
+		if internalName(name) && !g.owns(namespaceOf(name)) {
 			g.unlessPermitted(PermitEndpoints, "spec.externalName", fmt.Sprintf("%q leads to what is inside the cluster or its cloud", name))
 		}
 	}
@@ -193,6 +194,16 @@ func internalName(name string) bool {
 		}
 	}
 	return strings.Contains(name, ".svc.")
+}
+
+// namespaceOf is the namespace of a Service by the DNS name that a cluster gives
+// it, or empty.
+func namespaceOf(name string) string {
+	labels := strings.Split(strings.TrimSuffix(name, ".cluster.local"), ".")
+	if len(labels) == 3 && labels[2] == "svc" {
+		return labels[1]
+	}
+	return ""
 }
 
 func (g *guard) secret(s corev1.Secret) {

@@ -85,7 +85,7 @@ func (g *guard) tree(o driver.Object) {
 	}
 	spec, _ := v["spec"].(map[string]any)
 	g.walk("spec", spec)
-	if o.Kind == "ServiceMonitor" {
+	if o.Kind == "ServiceMonitor" || o.Kind == "PodMonitor" {
 		if s, ok := spec["namespaceSelector"].(map[string]any); ok {
 			names, _ := s["matchNames"].([]any)
 			foreign := slices.ContainsFunc(names, func(n any) bool { text, _ := n.(string); return !g.owns(text) })

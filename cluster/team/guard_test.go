@@ -1,6 +1,8 @@
 package team_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -99,6 +101,32 @@ func TestPermitsAndPools(t *testing.T) {
 			require.NoError(t, tm.Validate())
 			require.Len(t, team.Check(tm, "a", parse(t, c.object)), c.refusals)
 		})
+	}
+}
+
+// What deploy renders is of kinds that the guard knows: with all permits only
+// what reaches for the control plane's nodes is refused.
+func TestWhatIsRenderedIsAdmittedWithPermits(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "..", "deploy", "render", "testdata", "*.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	tm := team.Team{ID: "blue", Clusters: map[string]team.Allocation{"a": {Namespaces: []team.Namespace{{Name: "ns"}}, PodSecurity: team.Privileged,
+		Permits: []team.Permit{team.PermitLoadBalancers, team.PermitNodePorts, team.PermitEndpoints, team.PermitEgress, team.PermitDaemons}}}}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var objects []driver.Object
+		for _, doc := range documents(string(data)) {
+			if strings.Contains(doc, "\nkind: ") {
+				objects = append(objects, parse(t, doc)...)
+			}
+		}
+		for _, r := range team.Check(tm, "a", objects) {
+			require.Contains(t, r.Path, "tolerations", "%s: %s", file, r)
+		}
+		_, err = team.Demand(objects, nil)
+		require.NoError(t, err)
 	}
 }
 

@@ -36,6 +36,6 @@ func TeamRules() []rbacv1.PolicyRule {
 		rule(write, "serving.knative.dev", "services"),
 		rule(read, "serving.knative.dev", "revisions", "routes", "configurations"),
 		rule(write, "keda.sh", "scaledobjects", "triggerauthentications"),
-		rule(write, "monitoring.coreos.com", "servicemonitors", "prometheusrules"),
+		rule(write, "monitoring.coreos.com", "servicemonitors", "podmonitors", "prometheusrules"),
 	}
 }

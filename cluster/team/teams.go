@@ -52,8 +52,9 @@ type Teams struct {
 	subject  appspan.Subject
 }
 
-// New returns teams over records and clusters. Options without an installation
-// id are appspan.ErrInvalid.
+// New returns teams over records and clusters. The clusters are to act with the
+// program's own rights: a fleet is bound to an operator that acts for no team.
+// Options without an installation id are appspan.ErrInvalid.
 func New(records *storage.Records, clusters Clusters, opts *Options) (*Teams, error) {
 	var o Options
 	if opts != nil {
