@@ -41,6 +41,9 @@ type Token struct {
 	secret [32]byte
 }
 
+// SecretHash is the SHA-256 of the token's secret: what an agent shows of it.
+func (t Token) SecretHash() [32]byte { return sha256.Sum256(t.secret[:]) }
+
 // Grant is what a hub remembers of a Token. It lets nobody join.
 type Grant struct {
 	// ID names the token, and Cluster the cluster for which it is.
@@ -60,7 +63,7 @@ func NewToken(hub string, hubKey KeyID, cluster string, expires time.Time) (Toke
 	if err := t.Validate(); err != nil {
 		return Token{}, Grant{}, err
 	}
-	return t, Grant{ID: t.ID, Cluster: cluster, SecretHash: sha256.Sum256(t.secret[:]), Expires: t.Expires}, nil
+	return t, Grant{ID: t.ID, Cluster: cluster, SecretHash: t.SecretHash(), Expires: t.Expires}, nil
 }
 
 // Validate reports what is wrong with a token as appspan.ErrInvalid; what

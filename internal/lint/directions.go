@@ -41,6 +41,7 @@ func Layers() []Layer {
 		{Package: "cluster/kube", May: []string{"cluster/driver"}},
 		{Package: "cluster/tunnel", May: []string{"cluster/driver"}},
 		{Package: "cluster/tunnel/agent", May: []string{"cluster/tunnel", "cluster/tunnel/internal/..."}},
+		{Package: "cluster/tunnel/members", May: []string{"cluster/tunnel", "storage", "storage/seal"}},
 		{Package: "cluster/tunnel/cmd/...", May: []string{"cluster/tunnel", "cluster/tunnel/agent"}},
 		{Package: "cluster/fake", May: []string{"cluster/driver"}},
 		{Package: "cluster/fault", May: []string{"cluster/driver"}},
