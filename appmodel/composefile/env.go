@@ -26,6 +26,13 @@ type variable struct {
 	template string
 }
 
+func newVariable(name, value string, k key) *variable {
+	if unset := wholeMark(value); unset != "" {
+		return &variable{name: name, key: k, unset: unset}
+	}
+	return &variable{name: name, value: value, key: k}
+}
+
 // environment collects the variables of env_file and environment, in the
 // author's order; those of environment win.
 func (im *importer) environment(s *service) {
@@ -51,7 +58,7 @@ func (im *importer) environment(s *service) {
 				continue
 			}
 		}
-		values[name] = &variable{name: name, value: *v, key: k, unset: im.unset(k)}
+		values[name] = newVariable(name, *v, k)
 	}
 	s.env = make([]variable, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -63,22 +70,6 @@ func (im *importer) environment(s *service) {
 // envName reports whether Kubernetes takes a variable of this name.
 func envName(s string) bool {
 	return len(s) <= 253 && regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`).MatchString(s)
-}
-
-// unset is the variable that is the whole of a value and that nobody gave.
-func (im *importer) unset(k key) string {
-	p, there := im.at[k]
-	if !there || len(im.reader.missing[p.node]) != 1 {
-		return ""
-	}
-	name, text := im.reader.missing[p.node][0], p.node.Value
-	if _, after, isItem := strings.Cut(text, "="); isItem {
-		text = after
-	}
-	if text == "$"+name || text == "${"+name+"}" {
-		return name
-	}
-	return ""
 }
 
 func (im *importer) envFile(s *service, file string, required bool, values map[string]*variable) {
@@ -111,7 +102,7 @@ func (im *importer) envFile(s *service, file string, required bool, values map[s
 	}
 	for name, v := range parsed {
 		if envName(name) {
-			values[name] = &variable{name: name, value: v, key: k.child(name)}
+			values[name] = newVariable(name, v, k.child(name))
 		}
 	}
 	im.notes.how(s.path("env"), fmt.Sprintf("%d variables", len(parsed)), k)
@@ -123,8 +114,7 @@ func (im *importer) dotenv(data []byte) (vars map[string]string, err error) {
 		return nil, fmt.Errorf("%s", problem)
 	}
 	return dotenv.ParseWithLookup(bytes.NewReader(data), func(name string) (string, bool) {
-		v, there := im.opts.Environment[name]
-		return v, there
+		return im.reader.lookup(name)
 	})
 }
 
@@ -133,18 +123,12 @@ func (im *importer) dotenv(data []byte) (vars map[string]string, err error) {
 func (im *importer) provides(s *service) {
 	for i := range s.env {
 		v := &s.env[i]
-		switch {
-		case !secretName(v.name):
-		case v.unset != "": // the same variable is the same secret everywhere
-			ref, there := im.variables[v.unset]
-			if !there {
-				ref = im.addSecret(s, v.unset, nil)
-				im.variables[v.unset] = ref
-			}
-			v.secret = ref.template()
-			im.generated[v.key] = true
-			im.notes.how("secrets["+ref.group+"].items["+ref.item+"]", "nobody gave "+v.unset+": generated", v.key)
+		if v.unset == "" {
+			continue
 		}
+		ref := im.secretOfVariable(s, v.unset) // the same variable is the same secret everywhere
+		v.secret = ref.template()
+		im.noteGenerated(v.unset, ref, v.key)
 	}
 	if s.known == nil || len(s.comp.Ports) == 0 {
 		return
@@ -162,8 +146,8 @@ func (im *importer) provides(s *service) {
 	user := s.known.defaultUser
 	if v := find(s.known.user); v != nil {
 		user = v.value
-	}
-	if user != "" {
+		s.comp.Provides = append(s.comp.Provides, im.provided(s, "user", v))
+	} else if user != "" {
 		s.comp.Provides = append(s.comp.Provides, appmodel.Item{Name: "user", Value: user})
 	}
 	passwords := s.known.password
@@ -174,8 +158,19 @@ func (im *importer) provides(s *service) {
 		s.comp.Provides = append(s.comp.Provides, appmodel.Item{Name: "password", Template: t})
 	}
 	if v := find(s.known.name); v != nil {
-		s.comp.Provides = append(s.comp.Provides, appmodel.Item{Name: "name", Value: v.value})
+		s.comp.Provides = append(s.comp.Provides, im.provided(s, "name", v))
 	}
+}
+
+// provided is a variable's value as connection info.
+func (im *importer) provided(s *service, name string, v *variable) appmodel.Item {
+	switch {
+	case v.secret != "":
+		return appmodel.Item{Name: name, Template: v.secret}
+	case hasMark(v.value):
+		return appmodel.Item{Name: name, Template: im.withSecrets(s, dollars(v.value), v.key)}
+	}
+	return appmodel.Item{Name: name, Value: v.value}
 }
 
 // passwordOf is the template of a provider's password, which may stand in a
@@ -203,6 +198,10 @@ func (im *importer) makeSecret(s *service, v *variable) {
 	if v.secret != "" {
 		return
 	}
+	if hasMark(v.value) {
+		v.secret = im.withSecrets(s, dollars(v.value), v.key)
+		return
+	}
 	ref := im.addSecret(s, v.name, &v.value)
 	v.secret = ref.template()
 	im.notes.how("secrets["+ref.group+"].items["+ref.item+"]", "a secret by its name", v.key)
@@ -226,11 +225,13 @@ func (im *importer) env(s *service) {
 		case v.secret != "":
 			e.Template = v.secret
 		case template != "":
-			e.Template = template
+			e.Template = im.withSecrets(s, template, v.key)
 			im.notes.how(to, "leads to what it needs", v.key)
 		case secretName(v.name) && secretValue(v.value):
 			im.makeSecret(s, v)
 			e.Template = v.secret
+		case hasMark(v.value):
+			e.Template = im.withSecrets(s, dollars(v.value), v.key)
 		default:
 			e.Value = escapeRefs(v.value)
 		}

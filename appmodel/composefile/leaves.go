@@ -170,13 +170,26 @@ func (im *importer) classify(s *source, root key) []Leaf {
 				}
 			}
 		}
-		if missing := im.reader.missing[lf.node]; len(missing) > 0 && !im.generated[lf.key] {
+		missing := slices.DeleteFunc(slices.Clone(im.reader.missing[lf.node]), func(name string) bool {
+			return im.reader.generated[name] && slices.ContainsFunc(append(slices.Clone(l.uses[lf.node]), lf.key), im.isGenerated)
+		})
+		if len(missing) > 0 {
 			n.status = StatusDegraded
 			n.why = fmt.Sprintf("nobody gave %s, which is empty", strings.Join(missing, ", "))
 		}
 		out = append(out, Leaf{File: s.file, Path: lf.path, Line: lf.node.Line, Status: n.status, To: n.to, Why: n.why})
 	}
 	return out
+}
+
+// isGenerated reports whether the generated value is used at a place or above.
+func (im *importer) isGenerated(k key) bool {
+	for ok := true; ok; k, ok = k.parent() {
+		if im.generated[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // noteFor is the note of the nearest place at or above k: what the mapping

@@ -45,13 +45,17 @@ type loads struct {
 
 // load reads the compose file and all it refers to into the project.
 func (im *importer) load(ctx context.Context, data []byte) ([]loadedFile, error) {
-	l := &loads{im: im, ctx: ctx, extends: map[string]string{}, stack: []string{path.Clean(im.opts.File)}}
-	model := l.read(im.opts.File, data)
-	if model != nil {
-		l.name, _ = model["name"].(string)
-		l.includes(im.opts.File, ".", model)
-		l.extendFiles(".", model)
-		l.bounds(model)
+	l, model := im.readAll(ctx, data)
+	for range 3 { // what one file wants generated, the others may use
+		if im.reader.generated = im.reader.wanted; len(im.reader.wanted) == 0 {
+			break
+		}
+		wanted := im.reader.wanted
+		im.reader, im.bound = newReader(im.opts.Environment), 0
+		im.reader.generated = wanted
+		if l, model = im.readAll(ctx, data); maps.Equal(wanted, im.reader.wanted) {
+			break
+		}
 	}
 	if err := im.reader.faults.Err(); err != nil {
 		return nil, err
@@ -77,6 +81,19 @@ func (im *importer) load(ctx context.Context, data []byte) ([]loadedFile, error)
 	return l.files, im.reader.faults.Err()
 }
 
+// readAll reads the compose file and the files it refers to.
+func (im *importer) readAll(ctx context.Context, data []byte) (*loads, map[string]any) {
+	l := &loads{im: im, ctx: ctx, extends: map[string]string{}, stack: []string{path.Clean(im.opts.File)}}
+	model := l.read(im.opts.File, data)
+	if model != nil {
+		l.name, _ = model["name"].(string)
+		l.includes(im.opts.File, ".", model)
+		l.extendFiles(".", model)
+		l.bounds(model)
+	}
+	return l, model
+}
+
 // read parses one file and notes it.
 func (l *loads) read(file string, data []byte) map[string]any {
 	src := l.im.reader.parse(file, data)
@@ -87,7 +104,7 @@ func (l *loads) read(file string, data []byte) map[string]any {
 	if !ok {
 		return nil
 	}
-	model := v.(map[string]any)
+	model := unmark(v).(map[string]any)
 	delete(model, "version")
 	for name, v := range model { // compose-go would only walk through them
 		if strings.HasPrefix(name, "x-") {

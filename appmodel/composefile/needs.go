@@ -244,11 +244,14 @@ func (im *importer) credentials(s *service, v *variable, n *need, text string) s
 		return dollars(text)
 	}
 	user, password := dollars(m[2]), ""
+	if hasMark(m[3]) {
+		password = im.withSecrets(s, dollars(m[3]), v.key)
+	}
 	for _, p := range n.to.comp.Provides {
 		switch {
 		case p.Name == "user" && p.Value == m[2]:
 			user = n.ref("user")
-		case p.Name == "password" && n.to.reveals(im, p.Template) == m[3]:
+		case p.Name == "password" && (p.Template == password || n.to.reveals(im, p.Template) == m[3]):
 			password = n.ref("password")
 		}
 	}

@@ -46,6 +46,7 @@ func (im *importer) topSecrets() {
 				it.Value = appmodel.NewSensitive(v)
 				im.notes.mapped(to, k.child("environment"))
 			} else {
+				im.variables[c.Environment] = ref
 				generate("nobody gave "+c.Environment, k.child("environment"))
 			}
 		case c.File != "":

@@ -254,7 +254,7 @@ func (im *importer) shellCommand(s *service, cmd types.ShellCommand, field strin
 		return false
 	}
 	for _, arg := range cmd {
-		*to = append(*to, escapeRefs(arg))
+		*to = append(*to, im.argument(s, arg, s.key(field)))
 	}
 	im.notes.mapped(s.path(target), s.key(field))
 	return true
@@ -280,9 +280,9 @@ func (im *importer) healthcheck(s *service) {
 		im.notes.unsupported("changes the check of the image, which is not known here; write test:", k)
 		return
 	case h.Test[0] == "CMD":
-		p.Exec = &appmodel.Exec{Command: h.Test[1:]}
+		p.Exec = &appmodel.Exec{Command: im.probeCommand(s, h.Test[1:], false, k.child("test"))}
 	default:
-		p.Exec = &appmodel.Exec{Command: append([]string{"/bin/sh", "-c"}, h.Test[1:]...)}
+		p.Exec = &appmodel.Exec{Command: im.probeCommand(s, h.Test[1:], true, k.child("test"))}
 	}
 	if h.Interval != nil && *h.Interval > 0 {
 		p.Period = seconds(*h.Interval)

@@ -43,10 +43,20 @@ type reader struct {
 	// that nobody gave and that have no default.
 	values  map[*yaml.Node]string
 	missing map[*yaml.Node][]string
+	// wanted are the variables to be generated that were found, generated
+	// those that count as given; marked are the scalars with their marks.
+	wanted, generated             map[string]bool
+	marked                        map[*yaml.Node]string
+	wholePattern, variablePattern *regexp.Regexp
 }
 
 func newReader(environment map[string]string) *reader {
-	return &reader{environment: environment, values: map[*yaml.Node]string{}, missing: map[*yaml.Node][]string{}}
+	return &reader{
+		environment: environment, values: map[*yaml.Node]string{}, missing: map[*yaml.Node][]string{},
+		wanted: map[string]bool{}, marked: map[*yaml.Node]string{},
+		wholePattern:    regexp.MustCompile(`^\$(?:\{(\w+)\}|(\w+))$`),
+		variablePattern: regexp.MustCompile(`^services.+\.environment(?:\.<<(?:\[\d+\])?)*(?:\.([^.\[]+)|\["([^"]+)"\]|\[\d+\])$`),
+	}
 }
 
 // fault records an error at a node.
@@ -210,6 +220,9 @@ func (r *reader) scalar(s *source, n *yaml.Node, path string) (any, bool) {
 		v, ok := r.substitute(s, n, path)
 		return plainBool(path, v), ok
 	case "!!null", "!!bool", "!!int", "!!float":
+		if n.Tag == "!!null" {
+			r.want(path, "", true)
+		}
 		r.values[n] = n.Value
 		var v any
 		if err := n.Decode(&v); err != nil {
@@ -245,11 +258,12 @@ func plainBool(path, v string) any {
 
 // substitute replaces the variables of a scalar.
 func (r *reader) substitute(s *source, n *yaml.Node, path string) (string, bool) {
+	r.want(path, n.Value, false)
 	if !strings.ContainsRune(n.Value, '$') {
 		r.values[n] = n.Value
 		return n.Value, true
 	}
-	if v, done := r.values[n]; done {
+	if v, done := r.marked[n]; done {
 		r.text += len(v)
 		return v, true
 	}
@@ -260,8 +274,8 @@ func (r *reader) substitute(s *source, n *yaml.Node, path string) (string, bool)
 	var missing []string
 	size := 0
 	v, err := template.SubstituteWithOptions(n.Value, func(name string) (string, bool) {
-		v, there := r.environment[name]
-		if !there {
+		v, there := r.lookup(name)
+		if _, given := r.environment[name]; !given {
 			missing = append(missing, name)
 		}
 		size += len(v)
@@ -275,9 +289,9 @@ func (r *reader) substitute(s *source, n *yaml.Node, path string) (string, bool)
 		r.fault(s.file, n, "", "more than 16 MiB once aliases and variables are expanded", "use fewer of them")
 		return "", false
 	}
-	r.values[n] = v
+	r.values[n], r.marked[n] = unmarked(v), v
 	for _, name := range missing { // those with a default are not missed
-		if strings.Contains(n.Value, "${"+name+"}") || strings.Contains(n.Value, "$"+name) {
+		if r.generated[name] || strings.Contains(n.Value, "${"+name+"}") || strings.Contains(n.Value, "$"+name) {
 			r.missing[n] = append(r.missing[n], name)
 		}
 	}
