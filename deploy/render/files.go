@@ -35,10 +35,10 @@ type fileSource struct {
 }
 
 // mountFiles adds a container's files and returns their mounts.
-func (p *podWriter) mountFiles(container, at string, files []appmodel.File) []corev1.VolumeMount {
+func (p *podWriter) mountFiles(src *appmodel.Container, container, at string) []corev1.VolumeMount {
 	var mounts []corev1.VolumeMount
-	for i := range files {
-		f := &files[i]
+	for i := range src.Files {
+		f := &src.Files[i]
 		key := fileKey(container, f.Path)
 		where := at + "files[" + strconv.Quote(f.Path) + "]"
 		source, item, err := p.file(f, key)
@@ -49,6 +49,7 @@ func (p *podWriter) mountFiles(container, at string, files []appmodel.File) []co
 			continue
 		}
 		mode := p.mode(f.Mode, where)
+		p.unreadable(mode, src.Security, where+".mode")
 		if p.files.sources == nil {
 			p.files.sources = map[fileSource][]corev1.KeyToPath{}
 		}

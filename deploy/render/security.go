@@ -63,6 +63,22 @@ func (p *podWriter) containerSecurity(s *appmodel.Security) *corev1.SecurityCont
 	return sc
 }
 
+// unreadable notes files that the kubelet gives to root alone, in a container
+// that is known to run as somebody else. With a group of the pod's volumes,
+// the kubelet lets that group read whatever the mode says.
+func (p *podWriter) unreadable(mode *int32, s *appmodel.Security, path string) {
+	const group, others = 0o040, 0o004
+	if s == nil {
+		s = &appmodel.Security{}
+	}
+	root := s.RunAsUser != nil && *s.RunAsUser == 0 || s.RunAsUser == nil && !p.restricts() // or the image may say so
+	inRootsGroup := s.RunAsGroup == nil || *s.RunAsGroup == 0                               // as most images' users are
+	if mode == nil || root || p.c.Security.FSGroup != nil || *mode&others != 0 || *mode&group != 0 && inRootsGroup {
+		return
+	}
+	p.b.note(Warning, p.c, path, "the file is root's, and in mode %#o nobody else can read it, but the container does not run as root; set security.fsGroup, or leave the mode out", *mode)
+}
+
 // asked is a pointer to true, or nil.
 func asked(v bool) *bool {
 	if !v {

@@ -180,13 +180,19 @@ func (p *podWriter) volumeSource(v *appmodel.Volume, own bool) corev1.VolumeSour
 func (p *podWriter) mounts(src *appmodel.Container, container, at string) []corev1.VolumeMount {
 	var out []corev1.VolumeMount
 	for _, m := range src.Mounts {
-		_, known := p.volumes[m.Volume]
+		v, known := p.volumes[m.Volume]
 		if !known && !slices.ContainsFunc(p.claims, func(c corev1.PersistentVolumeClaim) bool { return c.Name == m.Volume }) {
 			p.b.fail("%s: there is no volume %q; add it to volumes", componentPath(p.c, at+"mounts[\""+m.Path+"\"]"), m.Volume)
 		}
+		switch {
+		case v.ConfigMap != nil:
+			p.unreadable(v.ConfigMap.DefaultMode, src.Security, "volumes["+m.Volume+"].mode")
+		case v.Secret != nil:
+			p.unreadable(v.Secret.DefaultMode, src.Security, "volumes["+m.Volume+"].mode")
+		}
 		out = append(out, corev1.VolumeMount{Name: m.Volume, MountPath: m.Path, ReadOnly: m.ReadOnly, SubPath: m.SubPath})
 	}
-	out = append(out, p.mountFiles(container, at, src.Files)...)
+	out = append(out, p.mountFiles(src, container, at)...)
 	slices.SortStableFunc(out, func(x, y corev1.VolumeMount) int { return strings.Compare(x.MountPath, y.MountPath) })
 	return out
 }
