@@ -107,6 +107,12 @@ func (r *Records) commit(batch []*write) {
 		}
 		close(w.done)
 	}
+	if err != nil { // a commit that failed at its very end may have been made
+		_ = r.view(func(tx *bolt.Tx) error {
+			r.feed.Skip(tx.Bucket(bucketRecords).Sequence())
+			return nil
+		})
+	}
 }
 
 // update writes; a damaged file is an error and no panic.

@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	pageRecords = 500
-	pageBytes   = 16 << 20
-	listPage    = 50 // Secrets a page of the hub: 50 MiB at the worst
+	pageBytes = 16 << 20 // of keys and values that a List returns, and one record
+	listPage  = 100      // Secrets a page of the hub
 )
 
 // List implements driver.Records. A server cannot order by key, nor find a
@@ -35,10 +34,6 @@ func (r *Records) List(ctx context.Context, q driver.Query) (driver.Page, error)
 }
 
 func (r *Records) list(ctx context.Context, q driver.Query) (driver.Page, error) {
-	limit := pageRecords
-	if q.Limit > 0 && q.Limit < limit {
-		limit = q.Limit
-	}
 	var out driver.Page
 	hubQuery := cluster.Query{APIVersion: "v1", Kind: "Secret", Namespace: r.opts.Namespace, Labels: r.selector, Projection: cluster.Trimmed, Limit: listPage}
 	for {
@@ -60,7 +55,7 @@ func (r *Records) list(ctx context.Context, q driver.Query) (driver.Page, error)
 				out.Records = append(out.Records, rec)
 			}
 		}
-		trim(&out, limit)
+		trim(&out, q.Limit)
 		if secrets.Continue == "" {
 			return out, nil
 		}
@@ -74,11 +69,11 @@ func trim(page *driver.Page, limit int) {
 	slices.SortFunc(page.Records, func(a, b driver.Record) int { return strings.Compare(a.Key, b.Key) })
 	size := 0
 	for i, rec := range page.Records {
-		if i == limit || size > pageBytes {
+		if limit > 0 && i == limit || size > pageBytes {
 			clear(page.Records[i:])
 			page.Records, page.More = page.Records[:i], true
 			return
 		}
-		size += len(rec.Value)
+		size += len(rec.Key) + len(rec.Value)
 	}
 }

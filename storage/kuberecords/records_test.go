@@ -132,3 +132,52 @@ func leases(t *testing.T, c cluster.Cluster, namespace string) {
 	require.ErrorIs(t, err, appspan.ErrConflict)
 	require.NoError(t, next.Release(t.Context()))
 }
+
+func TestAPositionThatTheHubHasForgottenIsTooOld(t *testing.T) {
+	t.Parallel()
+	c := fake.New(&fake.Options{History: 8})
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	d := open(t, c, kuberecords.Options{})
+	page, err := d.List(t.Context(), driver.Query{})
+	require.NoError(t, err)
+	revision := ""
+	for range 20 {
+		revision, err = d.Put(t.Context(), "a", nil, revision)
+		require.NoError(t, err)
+	}
+	watcher, ok := driver.As[driver.Watcher](d)
+	require.True(t, ok)
+	w, err := watcher.Watch(t.Context(), "", page.Position)
+	if err == nil {
+		_, err = w.Next()
+		w.Stop()
+	}
+	require.ErrorIs(t, err, appspan.ErrPrecondition)
+}
+
+func TestASecretThatSomebodyChangedIsCorrupt(t *testing.T) {
+	t.Parallel()
+	c := hub(t)
+	d := open(t, c, kuberecords.Options{})
+	_, err := d.Put(t.Context(), "a", []byte("one"), "")
+	require.NoError(t, err)
+	page, err := c.List(t.Context(), cluster.Query{APIVersion: "v1", Kind: "Secret", Namespace: "default"})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 1)
+	obj, err := cluster.ParseObject([]byte(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"` + page.Items[0].Name + `","namespace":"default","annotations":{"appspan.dev/key":"b"}}}`))
+	require.NoError(t, err)
+	_, err = c.Apply(t.Context(), obj, cluster.ApplyOptions{Manager: "somebody", Force: true})
+	require.NoError(t, err)
+	_, err = d.Get(t.Context(), "a")
+	require.ErrorIs(t, err, appspan.ErrCorrupt)
+	_, err = d.List(t.Context(), driver.Query{})
+	require.ErrorIs(t, err, appspan.ErrCorrupt)
+}
+
+func TestAMissingNamespaceIsSaid(t *testing.T) {
+	t.Parallel()
+	d := open(t, hub(t), kuberecords.Options{Namespace: "nowhere"})
+	_, err := d.Put(t.Context(), "a", nil, "")
+	require.ErrorIs(t, err, appspan.ErrUnavailable)
+	require.ErrorContains(t, err, "create it")
+}

@@ -57,6 +57,19 @@ func (f *Feed) Add(c driver.Change) {
 	f.next = make(chan struct{})
 }
 
+// Skip goes on after the change with the number last, if the store has changes
+// that the feed was not told of: those who missed them are too far behind.
+func (f *Feed) Skip(last uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last < f.first+uint64(len(f.recent)) {
+		return
+	}
+	f.first, f.recent, f.size = last+1, nil, 0
+	close(f.next)
+	f.next = make(chan struct{})
+}
+
 // Close ends every watch.
 func (f *Feed) Close() {
 	f.mu.Lock()
