@@ -99,10 +99,14 @@ func New(clusters Clusters, opts *Options) (*Deployer, error) {
 	return d, nil
 }
 
-// For returns a view of the Deployer that acts as subject.
+// For returns a view of the Deployer that acts as subject; over a
+// *cluster.Fleet, the clusters see the subject's team.
 func (d *Deployer) For(subject appspan.Subject) *Deployer {
 	view := *d
 	view.subject = subject
+	if fleet, ok := d.clusters.(*cluster.Fleet); ok {
+		view.clusters = fleet.For(subject)
+	}
 	return &view
 }
 
