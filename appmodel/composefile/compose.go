@@ -23,9 +23,11 @@ type Options struct {
 	File string
 	// Files holds the companions of the compose file, by their path relative
 	// to it: bound files, env_file, secret and config files, what it includes
-	// and extends. Nothing outside is read, and with nil nothing at all: bound
-	// files then come in empty, secret files are generated, and the report
-	// says so.
+	// and extends. Give that of os.OpenRoot(dir).FS(), which holds what it
+	// opens in its directory. Nothing outside is read, and with nil nothing at
+	// all: bound files then come in empty, secret files are generated, and the
+	// report says so. The same becomes of symbolic links: none is followed,
+	// where the file system can tell them ([fs.ReadLinkFS]).
 	Files fs.FS
 	// Images are the images of services with a build section, by the
 	// service's name or by <project>-<service>.

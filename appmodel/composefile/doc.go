@@ -1,9 +1,14 @@
 // Package composefile reads docker compose files into applications, for
 // programs whose users come from one machine and go to clusters.
 //
+//	root, err := os.OpenRoot(".") // what it opens stays below, whatever links say
+//	if err != nil {
+//		return err
+//	}
+//	defer root.Close()
 //	app, report, err := composefile.Import(ctx, data, &composefile.Options{
 //		File:   "shop.compose.yaml",
-//		Files:  os.DirFS("."),
+//		Files:  root.FS(),
 //		Images: map[string]string{"api": "registry.example.com/shop/api:3.2.0"},
 //	})
 //	if err != nil {

@@ -25,6 +25,7 @@ const (
 var (
 	errNoFiles = errors.New("there are no companions")
 	errMissing = errors.New("not among the companions")
+	errLink    = errors.New("a symbolic link, which is not followed")
 )
 
 // escapes reports whether a relative path leaves the directory of the compose
@@ -42,14 +43,17 @@ func (im *importer) readFile(name string, limit int) ([]byte, error) {
 	if !fs.ValidPath(name) {
 		return nil, errMissing
 	}
+	if im.linked(name) {
+		return nil, errLink
+	}
+	if info, err := fs.Stat(im.opts.Files, name); err != nil || !info.Mode().IsRegular() { // before it is opened: a pipe would wait
+		return nil, errMissing
+	}
 	f, err := im.opts.Files.Open(name)
 	if err != nil {
 		return nil, errMissing
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.IsDir() {
-		return nil, errMissing
-	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
@@ -63,12 +67,26 @@ func (im *importer) readFile(name string, limit int) ([]byte, error) {
 	return data, nil
 }
 
+// linked reports whether a part of a path is a symbolic link: those lead out
+// of a directory that does not hold them in. File systems without
+// [fs.ReadLinkFS] can't tell.
+func (im *importer) linked(name string) bool {
+	for at := name; at != "."; at = path.Dir(at) {
+		if info, err := fs.Lstat(im.opts.Files, at); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // missing reports whether a companion is simply not there.
-func missing(err error) bool { return errors.Is(err, errNoFiles) || errors.Is(err, errMissing) }
+func missing(err error) bool {
+	return errors.Is(err, errNoFiles) || errors.Is(err, errMissing) || errors.Is(err, errLink)
+}
 
 // isDir reports whether a companion is a directory.
 func (im *importer) isDir(name string) bool {
-	if im.opts.Files == nil || !fs.ValidPath(name) {
+	if im.opts.Files == nil || !fs.ValidPath(name) || im.linked(name) {
 		return false
 	}
 	info, err := fs.Stat(im.opts.Files, name)
@@ -110,6 +128,10 @@ func (im *importer) directory(s *service, source, target string, k key) {
 			return fmt.Errorf("more than %d files", maxEntries)
 		}
 		data, err := im.readFile(p, maxFile)
+		if errors.Is(err, errLink) {
+			im.notes.degraded("", fmt.Sprintf("%q is %s: left out", cut(p), err), k)
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}

@@ -148,6 +148,9 @@ func (l *loads) other(what, dir, name string) (map[string]any, string) {
 		return fail(fmt.Sprintf("more than %d files", maxFiles), "write them into one")
 	}
 	data, err := l.im.readFile(file, maxInput)
+	if errors.Is(err, errLink) {
+		return fail(fmt.Sprintf("file %q: %s", cut(file), err), "copy what it leads to beside the compose file")
+	}
 	if err != nil {
 		return fail(fmt.Sprintf("file %q: %s", cut(file), err), "add it to Options.Files")
 	}
