@@ -22,7 +22,7 @@ import (
 type AuditOptions struct {
 	// Keep is how long entries are kept at least; default 400 days.
 	Keep time.Duration
-	// MaxEntries is how many are kept at most, the newest; default 100,000.
+	// MaxEntries is how many are kept at most, the newest; default 20,000.
 	MaxEntries int
 	// PruneEvery is after how many entries of this process the log is pruned
 	// by itself; default 1000, negative never: then call Prune.
@@ -49,7 +49,7 @@ func NewAudit(records *storage.Records, opts *AuditOptions) *Audit {
 		a.opts.Keep = 400 * 24 * time.Hour
 	}
 	if a.opts.MaxEntries <= 0 {
-		a.opts.MaxEntries = 100_000
+		a.opts.MaxEntries = 20_000
 	}
 	if a.opts.PruneEvery == 0 {
 		a.opts.PruneEvery = 1000

@@ -24,7 +24,7 @@ func samples() map[string]any {
 		"team": document{Envelope: e, Team: Team{ID: "blue", DisplayName: "Blue", Members: []Member{{Subject: "ada", Role: "releaser"}},
 			Roles: []Role{{Name: "releaser", Permissions: []Permission{"application:deploy"}}}, Quota: cluster.Amounts{"cpu": "10"},
 			Clusters: map[string]Allocation{"eu-1": {Namespaces: []Namespace{{Name: "blue", Adopt: true, Quota: cluster.Amounts{"cpu": "1"}}},
-				Quota: cluster.Amounts{"cpu": "5"}, Defaults: cluster.Amounts{"cpu": "50m"}, PodSecurity: Restricted,
+				Quota: cluster.Amounts{"cpu": "5"}, Defaults: cluster.Amounts{"cpu": "50m"}, PodSecurity: Restricted, CountSurge: true, Hosts: []string{"*.example.com"},
 				Network: Network{From: []string{"ingress"}, Internet: true}, NodePool: map[string]string{"pool": "blue"}, Permits: []Permit{PermitDaemons}}}},
 			Leaving: []string{"eu-2/blue"}, Deleting: &deletion{Since: at, Data: DataKeep}},
 		"ledger": ledgerDoc{Envelope: e, Reservations: map[string]Reservation{"eu-1 blue/shop": {Application: "blue/shop", Cluster: "eu-1",

@@ -174,7 +174,7 @@ func (g *guard) service(s corev1.Service) {
 			g.unlessPermitted(PermitEndpoints, "spec.externalName", fmt.Sprintf("%q leads to what is inside the cluster or its cloud", name))
 		}
 	}
-	if len(s.Spec.ExternalIPs) > 0 { //nolint:staticcheck // refused because it is dangerous
+	if len(s.Spec.ExternalIPs) > 0 {
 		g.refuse("spec.externalIPs", "whoever may choose external addresses can take over others' connections (CVE-2020-8554)", "use a route, or a load balancer")
 	}
 }
@@ -241,9 +241,38 @@ func (g *guard) policy(p networkingv1.NetworkPolicy) {
 	}
 }
 
+// host refuses a host name of a route that is not the team's, and none, which is
+// all of them.
+func (g *guard) host(path, host string) {
+	if len(g.allocation.Hosts) == 0 {
+		return
+	}
+	for _, allowed := range g.allocation.Hosts {
+		below, wild := strings.CutPrefix(allowed, "*")
+		if host == allowed || wild && strings.HasSuffix(host, below) && len(host) > len(below) {
+			return
+		}
+	}
+	if host == "" {
+		host = "every host"
+	}
+	g.refuse(path, fmt.Sprintf("%s is not for the team to answer", host), "use one of "+strings.Join(g.allocation.Hosts, ", "))
+}
+
 // ingress refuses annotations by which known controllers read Secrets of other
 // namespaces or take in configuration (CVE-2021-25742).
 func (g *guard) ingress(i networkingv1.Ingress) {
+	if i.Spec.DefaultBackend != nil {
+		g.host("spec.defaultBackend", "")
+	}
+	for n, rule := range i.Spec.Rules {
+		g.host(fmt.Sprintf("spec.rules[%d].host", n), rule.Host)
+	}
+	for n, tls := range i.Spec.TLS {
+		for _, host := range tls.Hosts {
+			g.host(fmt.Sprintf("spec.tls[%d].hosts", n), host)
+		}
+	}
 	for key, value := range i.Annotations {
 		path := "metadata.annotations[" + key + "]"
 		switch {

@@ -85,6 +85,9 @@ func (g *guard) tree(o driver.Object) {
 	}
 	spec, _ := v["spec"].(map[string]any)
 	g.walk("spec", spec)
+	if strings.HasSuffix(o.Kind, "Route") {
+		g.route(o.Kind, spec)
+	}
 	if o.Kind == "ServiceMonitor" || o.Kind == "PodMonitor" {
 		if s, ok := spec["namespaceSelector"].(map[string]any); ok {
 			names, _ := s["matchNames"].([]any)
@@ -93,6 +96,30 @@ func (g *guard) tree(o driver.Object) {
 				g.refuse("spec.namespaceSelector", "it reads metrics of other namespaces", "select namespaces of the team only")
 			}
 		}
+	}
+}
+
+// route checks what a route of the Gateway API answers for, and that it attaches
+// to Gateways, which say themselves who may, and not to Services of others.
+func (g *guard) route(kind string, spec map[string]any) {
+	parents, _ := spec["parentRefs"].([]any)
+	for i := range parents {
+		parent, _ := parents[i].(map[string]any)
+		namespace, named := parent["namespace"].(string)
+		if k, ok := parent["kind"].(string); ok && k != "Gateway" && named && !g.owns(namespace) {
+			g.refuse(fmt.Sprintf("spec.parentRefs[%d]", i), fmt.Sprintf("%s of namespace %q is not the team's", k, namespace), "attach to a Gateway")
+		}
+	}
+	if kind == "TCPRoute" || kind == "UDPRoute" { // they have no host names
+		return
+	}
+	hosts, _ := spec["hostnames"].([]any)
+	for i := range hosts {
+		host, _ := hosts[i].(string)
+		g.host(fmt.Sprintf("spec.hostnames[%d]", i), host)
+	}
+	if len(hosts) == 0 {
+		g.host("spec.hostnames", "")
 	}
 }
 

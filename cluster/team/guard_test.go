@@ -77,6 +77,10 @@ func TestPermitsAndPools(t *testing.T) {
 	const hostPath = `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: blue}, spec: {containers: [{name: c, image: x}], volumes: [{name: v, hostPath: {path: /}}]}}`
 	const plain = `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: blue}, spec: {containers: [{name: c, image: x}]}}`
 	const selects = `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: blue}, spec: {nodeSelector: {pool: blue}, containers: [{name: c, image: x}]}}`
+	hosts := func(a *team.Allocation) { a.Hosts = []string{"blue.example.com", "*.blue.example.com"} }
+	ingress := func(host string) string {
+		return `{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x, namespace: blue}, spec: {rules: [{host: ` + host + `}]}}`
+	}
 	for _, c := range []struct {
 		name     string
 		edit     func(*team.Allocation)
@@ -89,6 +93,12 @@ func TestPermitsAndPools(t *testing.T) {
 		{"addresses are permitted", func(a *team.Allocation) { a.Permits = []team.Permit{team.PermitEndpoints} }, slice, 0},
 		{"the level privileged permits host paths", func(a *team.Allocation) { a.PodSecurity = team.Privileged }, hostPath, 0},
 		{"the level restricted asks for more", func(a *team.Allocation) { a.PodSecurity = team.Restricted }, plain, 4},
+		{"routes answer for the team's hosts", hosts, ingress("web.blue.example.com"), 0},
+		{"and for no others", hosts, ingress("web.red.example.com"), 1},
+		{"nor for the suffix of one", hosts, ingress("example.com"), 1},
+		{"nor for all", hosts, ingress(`""`), 1},
+		{"also through a Gateway", hosts, `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: x, namespace: blue}, spec: {hostnames: [web.blue.example.com, web.red.example.com]}}`, 1},
+		{"where no host is every host", hosts, `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: x, namespace: blue}, spec: {}}`, 1},
 		{"pods have to select the team's pool", func(a *team.Allocation) { a.NodePool = map[string]string{"pool": "blue"} }, plain, 1},
 		{"and then may run", func(a *team.Allocation) { a.NodePool = map[string]string{"pool": "blue"} }, selects, 0},
 	} {

@@ -92,8 +92,11 @@ func reservationKey(application, clusterName string) string { return clusterName
 // nothing on the cluster is appspan.ErrDenied.
 func (l *Ledger) Reserve(ctx context.Context, team, application, clusterName string, want cluster.Amounts) error {
 	asked, err := parse("amounts", want)
+	if err == nil && (application == "" || len(application) > maxText) {
+		err = fmt.Errorf("%w: an application's name has 1 to %d bytes", appspan.ErrInvalid, maxText)
+	}
 	if err != nil {
-		return fmt.Errorf("reserve for %s on %s: %w", application, clusterName, err)
+		return fmt.Errorf("reserve for %s on %s: %w", cut(application, maxText), clusterName, err)
 	}
 	return l.change(ctx, team, func(d *ledgerDoc) error {
 		t, err := load(ctx, l.records, team)

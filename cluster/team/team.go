@@ -62,6 +62,10 @@ type Allocation struct {
 	// NodePool, if any, are the node labels that the team's pods must select;
 	// other node selectors are refused.
 	NodePool map[string]string `json:"nodePool,omitempty"`
+	// Hosts are the host names that routes may use, "*.example.com" with all
+	// below it; empty is any. Where teams share an ingress, it keeps one from
+	// answering for another.
+	Hosts []string `json:"hosts,omitempty"`
 	// Permits are exceptions to what [Check] refuses.
 	Permits []Permit `json:"permits,omitempty"`
 }
@@ -171,7 +175,7 @@ func (a Allocation) clone() Allocation {
 	}
 	a.Quota, a.Defaults = maps.Clone(a.Quota), maps.Clone(a.Defaults)
 	a.Network.From = slices.Clone(a.Network.From)
-	a.NodePool, a.Permits = maps.Clone(a.NodePool), slices.Clone(a.Permits)
+	a.NodePool, a.Permits, a.Hosts = maps.Clone(a.NodePool), slices.Clone(a.Permits), slices.Clone(a.Hosts)
 	return a
 }
 

@@ -108,6 +108,11 @@ func (a Allocation) validate(path string, f *faults) {
 			f.add(fmt.Sprintf("%s.permits[%d]", path, i), "there is no permit %q; use load-balancers, node-ports, endpoints, egress or daemons", p)
 		}
 	}
+	for i, host := range a.Hosts {
+		for _, wrong := range validation.IsDNS1123Subdomain(strings.TrimPrefix(host, "*.")) {
+			f.add(fmt.Sprintf("%s.hosts[%d]", path, i), "%q: %s", host, wrong)
+		}
+	}
 	for i, n := range a.Network.From {
 		f.label(fmt.Sprintf("%s.network.from[%d]", path, i), n)
 	}
