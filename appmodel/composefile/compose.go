@@ -67,8 +67,10 @@ type importer struct {
 	variables map[string]secretRef // ${NAME} -> the secret that stands for it
 	external  map[string]string    // alias -> external component
 	outside   []appmodel.Component
-	foreign   map[string]any // x- keys
-	bound     int            // bytes of companions that were taken in
+	mainWeb   published            // gets the http route
+	taken     map[string]published // what routes take: "http", "53/UDP"
+	foreign   map[string]any       // x- keys
+	bound     int                  // bytes of companions that were taken in
 }
 
 // Import reads a compose file into an application. The error wraps
@@ -78,7 +80,7 @@ func Import(ctx context.Context, data []byte, opts *Options) (*appmodel.Applicat
 	im := &importer{
 		notes: notes{}, at: map[key]position{}, generated: map[key]bool{}, byName: map[string]*service{},
 		aliases: map[string]bool{}, secretOf: map[string]secretRef{}, configOf: map[string]string{}, shared: map[string]string{},
-		report: &Report{}, variables: map[string]secretRef{}, external: map[string]string{}, foreign: map[string]any{},
+		report: &Report{}, variables: map[string]secretRef{}, external: map[string]string{}, foreign: map[string]any{}, taken: map[string]published{},
 	}
 	if opts != nil {
 		im.opts = *opts
@@ -122,6 +124,9 @@ func (im *importer) build() {
 	for _, s := range im.services {
 		im.environment(s)
 		im.image(s)
+	}
+	im.findMainWeb()
+	for _, s := range im.services {
 		im.ports(s)
 	}
 	for _, s := range im.services {

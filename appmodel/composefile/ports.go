@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,8 +48,8 @@ func (im *importer) published(s *service, p types.ServicePortConfig) {
 		return
 	}
 	number := int(p.Target)
-	speaks, known := s.known.speaks(number)
-	isHTTP := proto == appmodel.TCP && (p.AppProtocol == "http" || p.AppProtocol == "" && (speaks == "http" || !known && s.webByNumber(number)))
+	isHTTP := s.servesWeb(p)
+	speaks, _ := s.known.speaks(number)
 	if speaks == "" {
 		speaks = p.AppProtocol
 	}
@@ -60,11 +61,7 @@ func (im *importer) published(s *service, p types.ServicePortConfig) {
 	if p.Name != "" && isDNSLabel(p.Name) && len(p.Name) <= 15 && !s.portNamed(p.Name) {
 		ref.Name = p.Name
 	}
-	host, err := strconv.Atoi(p.Published)
-	if err != nil && p.Published != "" { // a range: any of it
-		first, _, _ := strings.Cut(p.Published, "-")
-		host, _ = strconv.Atoi(first)
-	}
+	host := hostPort(p)
 	if host > 65535 {
 		im.fault(k, fmt.Sprintf("published port %d", host), "write a number from 1 to 65535")
 		return
@@ -76,48 +73,98 @@ func (im *importer) published(s *service, p types.ServicePortConfig) {
 	case p.HostIP != "" && p.HostIP != "0.0.0.0" && p.HostIP != "::":
 		im.notes.degraded(to, "published on every address", k)
 	}
-	if isHTTP && s.http[number] != "" {
-		im.notes.mapped("routes["+s.http[number]+"]", k)
-		return // a route has hosts, so that one is enough
+	if p.Mode == "host" {
+		im.notes.unsupported("ports are published by a load balancer, not by each machine", k.child("mode"))
 	}
-	backend := []appmodel.Backend{{Component: s.id, Port: appmodel.PortRef(ref.Name)}}
+	if proto == appmodel.SCTP {
+		im.notes.degraded(to, "no routes for SCTP: reachable in the cluster only", k)
+		return
+	}
+	takes, why := "", ""
+	switch main := im.mainWeb; {
+	case isHTTP && main.service == s && main.port == number:
+		if takes = "http"; host != 0 {
+			why = fmt.Sprintf("an http route; port %d of the machine is not kept, routes have hosts", host)
+		}
+	default:
+		if host == 0 {
+			host = number
+		}
+		if takes = fmt.Sprintf("%d/%s", host, proto); isHTTP {
+			why = fmt.Sprintf("a tcp route at port %d: the http route to components[%s] takes every host; give both hosts to make it one too", host, main.service.id)
+		}
+	}
+	if other, taken := im.taken[takes]; taken {
+		if at := "routes[" + other.route + "]"; other.service == s && other.port == number {
+			im.notes.mapped(at, k) // the same, on another address of the machine
+		} else {
+			im.notes.degraded(to, fmt.Sprintf("%s is at port %d: reachable in the cluster only", at, host), k)
+		}
+		return
+	}
 	id := s.id
 	if s.routes++; s.routes > 1 {
 		id = label(fmt.Sprintf("%s-%s", s.id, ref.Name))
 	}
 	r := appmodel.Route{ID: im.names.routes.takeAs(id)}
+	im.taken[takes] = published{s, number, r.ID}
+	backend := []appmodel.Backend{{Component: s.id, Port: appmodel.PortRef(ref.Name)}}
 	switch {
-	case isHTTP:
-		if s.http == nil {
-			s.http = map[int]string{}
-		}
-		s.http[number] = r.ID
+	case takes == "http":
 		r.HTTP = &appmodel.HTTPRoute{Rules: []appmodel.HTTPRule{{Path: "/", To: backend}}}
-		why := ""
-		if host != 0 {
-			why = fmt.Sprintf("an http route; port %d of the machine is not kept, routes have hosts", host)
-		}
-		im.notes.how("routes["+r.ID+"]", why, k)
+	case proto == appmodel.UDP:
+		r.UDP = &appmodel.StreamRoute{Port: host, To: backend}
 	default:
-		stream := &appmodel.StreamRoute{Port: host, To: backend}
-		if host == 0 {
-			stream.Port = number
-		}
-		if proto == appmodel.UDP {
-			r.UDP = stream
-		} else {
-			r.TCP = stream
-		}
-		if proto == appmodel.SCTP {
-			im.notes.degraded(to, "no routes for SCTP: reachable in the cluster only", k)
-			return
-		}
-		im.notes.mapped("routes["+r.ID+"]", k)
+		r.TCP = &appmodel.StreamRoute{Port: host, To: backend}
 	}
-	if p.Mode == "host" {
-		im.notes.unsupported("ports are published by a load balancer, not by each machine", k.child("mode"))
-	}
+	im.notes.how("routes["+r.ID+"]", why, k)
 	im.app.Routes = append(im.app.Routes, r)
+}
+
+// published is a port of a service, and the route that leads to it.
+type published struct {
+	service *service
+	port    int
+	route   string
+}
+
+// findMainWeb finds the web port that gets the application's http route, which
+// has no hosts and so takes every request: the one published as 80, 443, 8080,
+// 8000 or 3000, in this order, else the first one written. Services that are
+// off come last.
+func (im *importer) findMainWeb() {
+	best := 0
+	for _, s := range im.services {
+		for _, p := range s.cfg.Ports {
+			if !s.servesWeb(p) || loopback(p.HostIP) {
+				continue
+			}
+			order := []int{3000, 8000, 8080, 443, 80}
+			rank := 2 + slices.Index(order, hostPort(p))
+			if len(s.cfg.Profiles) == 0 {
+				rank += 1 + len(order)
+			}
+			if rank > best {
+				best, im.mainWeb = rank, published{service: s, port: int(p.Target)}
+			}
+		}
+	}
+}
+
+// servesWeb reports whether a port serves plain HTTP.
+func (s *service) servesWeb(p types.ServicePortConfig) bool {
+	if !strings.EqualFold(p.Protocol, "tcp") {
+		return false
+	}
+	speaks, known := s.known.speaks(int(p.Target))
+	return p.AppProtocol == "http" || p.AppProtocol == "" && (speaks == "http" || !known && s.webByNumber(int(p.Target)))
+}
+
+// hostPort is the first port of the machine, zero if it is any.
+func hostPort(p types.ServicePortConfig) int {
+	first, _, _ := strings.Cut(p.Published, "-")
+	n, _ := strconv.Atoi(first)
+	return n
 }
 
 // webByNumber: images that are known for other things do not serve web pages

@@ -22,7 +22,6 @@ type service struct {
 	env      []variable
 	needs    []*need
 	routes   int
-	http     map[int]string // port -> its http route
 	volumes  namer
 	texts    []mountedText // companions that may name other services
 	stateful bool
