@@ -22,7 +22,7 @@ func CheckKey(key string) error {
 	}
 	for segment := range strings.SplitSeq(key, "/") {
 		if segment == "" || segment == "." || segment == ".." {
-			return fmt.Errorf("%w: key %q has an empty segment, or one that is . or ..", appspan.ErrInvalid, key)
+			return fmt.Errorf("%w: key %q has a segment that is empty or consists of one or two dots", appspan.ErrInvalid, key)
 		}
 	}
 	for _, c := range []byte(key) {

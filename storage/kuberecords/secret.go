@@ -10,7 +10,6 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	cluster "github.com/appspan-dev/appspan/cluster/driver"
-	"github.com/appspan-dev/appspan/storage"
 	"github.com/appspan-dev/appspan/storage/driver"
 )
 
@@ -61,14 +60,15 @@ func (r *Records) encode(key string, value []byte) (cluster.Object, error) {
 	})
 }
 
-// decode reads a record from its Secret, whose name must be that of the key.
+// decode reads a record from its Secret, whose name must be the hash of
+// the key.
 func (r *Records) decode(obj cluster.Object) (driver.Record, error) {
 	var s secret
 	if err := json.Unmarshal(obj.JSON, &s); err != nil {
 		return driver.Record{}, fmt.Errorf("%w: Secret %s/%s: %w", appspan.ErrCorrupt, obj.Namespace, obj.Name, err)
 	}
 	key := s.Metadata.Annotations[noteKey]
-	if s.Type != secretType || storage.CheckKey(key) != nil || r.ref(key).Name != obj.Name || obj.Revision == "" {
+	if s.Type != secretType || r.ref(key).Name != obj.Name || obj.Revision == "" {
 		return driver.Record{}, fmt.Errorf("%w: Secret %s/%s is no record, or somebody changed it; delete it or restore it", appspan.ErrCorrupt, obj.Namespace, obj.Name)
 	}
 	return driver.Record{Key: key, Value: s.Data[dataValue], Revision: obj.Revision}, nil

@@ -29,8 +29,8 @@ func in(key, folder string) bool { return strings.HasPrefix(key, folder+"/") }
 func got(folder string, change func(driver.Record, error) (driver.Record, error)) mutation {
 	return mutation{get: func(ctx context.Context, x *mutant, key string) (driver.Record, error) {
 		rec, err := x.Records.Get(ctx, key)
-		if x.closed || !in(key, folder) {
-			if x.closed {
+		if x.closed.Load() || !in(key, folder) {
+			if x.closed.Load() {
 				return driver.Record{}, driver.ErrClosed
 			}
 			return rec, err
@@ -43,7 +43,7 @@ func got(folder string, change func(driver.Record, error) (driver.Record, error)
 func puts(folder string, put func(ctx context.Context, x *mutant, key string, value []byte, ifRevision string) (string, error)) mutation {
 	return mutation{put: func(ctx context.Context, x *mutant, key string, value []byte, ifRevision string) (string, error) {
 		switch {
-		case x.closed:
+		case x.closed.Load():
 			return "", driver.ErrClosed
 		case in(key, folder):
 			return put(ctx, x, key, value, ifRevision)
@@ -56,7 +56,7 @@ func puts(folder string, put func(ctx context.Context, x *mutant, key string, va
 func deletes(folder string, del func(ctx context.Context, x *mutant, key, ifRevision string) error) mutation {
 	return mutation{delete: func(ctx context.Context, x *mutant, key, ifRevision string) error {
 		switch {
-		case x.closed:
+		case x.closed.Load():
 			return driver.ErrClosed
 		case in(key, folder):
 			return del(ctx, x, key, ifRevision)
@@ -104,7 +104,7 @@ func writeMutants() map[string]mutation {
 		}),
 		"a revision does not come back with a record that is made again": {
 			put: func(ctx context.Context, x *mutant, key string, value []byte, ifRevision string) (string, error) {
-				if x.closed {
+				if x.closed.Load() {
 					return "", driver.ErrClosed
 				}
 				revision, err := x.Records.Put(ctx, key, value, ifRevision)
@@ -114,7 +114,7 @@ func writeMutants() map[string]mutation {
 				return revision, err
 			},
 			delete: func(ctx context.Context, x *mutant, key, ifRevision string) error {
-				if x.closed {
+				if x.closed.Load() {
 					return driver.ErrClosed
 				}
 				if rec, err := x.Records.Get(ctx, key); err == nil && in(key, "again") {
@@ -162,7 +162,7 @@ func keeper(folder string, list bool) mutation {
 		return kept[x][rec.Key]
 	}
 	m := mutation{get: func(ctx context.Context, x *mutant, key string) (driver.Record, error) {
-		if x.closed {
+		if x.closed.Load() {
 			return driver.Record{}, driver.ErrClosed
 		}
 		rec, err := x.Records.Get(ctx, key)
@@ -173,7 +173,7 @@ func keeper(folder string, list bool) mutation {
 	}}
 	if list {
 		m.list = func(ctx context.Context, x *mutant, q driver.Query) (driver.Page, error) {
-			if x.closed {
+			if x.closed.Load() {
 				return driver.Page{}, driver.ErrClosed
 			}
 			page, err := x.Records.List(ctx, q)
@@ -200,7 +200,7 @@ func valueMutants() map[string]mutation {
 	var mu sync.Mutex
 	lent := map[string][]byte{}
 	late.put = func(ctx context.Context, x *mutant, key string, value []byte, ifRevision string) (string, error) {
-		if x.closed {
+		if x.closed.Load() {
 			return "", driver.ErrClosed
 		}
 		if in(key, "mine") {
@@ -211,7 +211,7 @@ func valueMutants() map[string]mutation {
 		return x.Records.Put(ctx, key, value, ifRevision)
 	}
 	late.get = func(ctx context.Context, x *mutant, key string) (driver.Record, error) {
-		if x.closed {
+		if x.closed.Load() {
 			return driver.Record{}, driver.ErrClosed
 		}
 		rec, err := x.Records.Get(ctx, key)
@@ -225,7 +225,7 @@ func valueMutants() map[string]mutation {
 	fold := func(folder string, change func(string) string) mutation {
 		return mutation{
 			get: func(ctx context.Context, x *mutant, key string) (driver.Record, error) {
-				if x.closed {
+				if x.closed.Load() {
 					return driver.Record{}, driver.ErrClosed
 				}
 				if in(key, folder) {
@@ -236,7 +236,7 @@ func valueMutants() map[string]mutation {
 				return x.Records.Get(ctx, key)
 			},
 			put: func(ctx context.Context, x *mutant, key string, value []byte, ifRevision string) (string, error) {
-				if x.closed {
+				if x.closed.Load() {
 					return "", driver.ErrClosed
 				}
 				if in(key, folder) {
@@ -261,7 +261,7 @@ func valueMutants() map[string]mutation {
 // listed changes what List returns for a folder's prefix, or without one.
 func listed(prefix string, change func(q driver.Query, page *driver.Page)) mutation {
 	return mutation{list: func(ctx context.Context, x *mutant, q driver.Query) (driver.Page, error) {
-		if x.closed {
+		if x.closed.Load() {
 			return driver.Page{}, driver.ErrClosed
 		}
 		page, err := x.Records.List(ctx, q)
@@ -279,7 +279,7 @@ func listMutants() map[string]mutation {
 		}),
 		"list has whole records": listed("whole/", func(_ driver.Query, p *driver.Page) { p.Records[0].Revision = "" }),
 		"list has only what begins with the prefix": {list: func(ctx context.Context, x *mutant, q driver.Query) (driver.Page, error) {
-			if x.closed {
+			if x.closed.Load() {
 				return driver.Page{}, driver.ErrClosed
 			}
 			if q.Prefix == "pre/a/" {
@@ -290,7 +290,7 @@ func listMutants() map[string]mutation {
 		"list without a prefix has everything":       listed("", func(_ driver.Query, p *driver.Page) { p.Records = p.Records[1:] }),
 		"list of nothing is empty and the last page": listed("nothing/", func(_ driver.Query, p *driver.Page) { p.More = true }),
 		"list begins after a key, whether it is there or not": {list: func(ctx context.Context, x *mutant, q driver.Query) (driver.Page, error) {
-			if x.closed {
+			if x.closed.Load() {
 				return driver.Page{}, driver.ErrClosed
 			}
 			if _, err := x.Records.Get(ctx, q.After); q.Prefix == "after/" && q.After != "" && err != nil {
@@ -299,7 +299,7 @@ func listMutants() map[string]mutation {
 			return x.Records.List(ctx, q)
 		}},
 		"list keeps its limit and goes on to the end": {list: func(ctx context.Context, x *mutant, q driver.Query) (driver.Page, error) {
-			if x.closed {
+			if x.closed.Load() {
 				return driver.Page{}, driver.ErrClosed
 			}
 			if q.Prefix == "limit/" {
@@ -339,7 +339,7 @@ func watchMutants() map[string]mutation {
 		}}
 	}
 	shut := sluggish("shut/")
-	shut.close = func(x *mutant) error { x.closed = true; return nil }
+	shut.close = func(x *mutant) error { x.closed.Store(true); return nil }
 	cut := mutation{watch: func(ctx context.Context, x *mutant, p, position string) (driver.Watch, error) {
 		if p == "cut/" {
 			return endless{}, nil
@@ -429,7 +429,7 @@ func (endless) Stop()                        {}
 func lifeMutants() map[string]mutation {
 	return map[string]mutation{
 		"calls after Close are ErrClosed": {get: func(ctx context.Context, x *mutant, key string) (driver.Record, error) {
-			if x.closed {
+			if x.closed.Load() {
 				return driver.Record{}, appspan.ErrUnavailable
 			}
 			return x.Records.Get(ctx, key)
@@ -438,10 +438,10 @@ func lifeMutants() map[string]mutation {
 			if _, err := x.Records.Get(context.Background(), "twice/a"); err != nil {
 				return x.end()
 			}
-			if x.closed {
+			if x.closed.Load() {
 				return driver.ErrClosed
 			}
-			x.closed = true
+			x.closed.Store(true)
 			return nil
 		}},
 		"a call whose context has ended does nothing": puts("ended", func(_ context.Context, x *mutant, key string, value []byte, ifRevision string) (string, error) {

@@ -2,6 +2,7 @@ package storagetest_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 type mutant struct {
 	*memstore.Records
 	mutation
-	closed bool
+	closed atomic.Bool
 }
 
 type mutation struct {
@@ -35,7 +36,7 @@ func (x *mutant) Get(ctx context.Context, key string) (driver.Record, error) {
 	if x.get != nil {
 		return x.get(ctx, x, key)
 	}
-	if x.closed {
+	if x.closed.Load() {
 		return driver.Record{}, driver.ErrClosed
 	}
 	return x.Records.Get(ctx, key)
@@ -45,7 +46,7 @@ func (x *mutant) Put(ctx context.Context, key string, value []byte, ifRevision s
 	if x.put != nil {
 		return x.put(ctx, x, key, value, ifRevision)
 	}
-	if x.closed {
+	if x.closed.Load() {
 		return "", driver.ErrClosed
 	}
 	return x.Records.Put(ctx, key, value, ifRevision)
@@ -55,7 +56,7 @@ func (x *mutant) Delete(ctx context.Context, key, ifRevision string) error {
 	if x.delete != nil {
 		return x.delete(ctx, x, key, ifRevision)
 	}
-	if x.closed {
+	if x.closed.Load() {
 		return driver.ErrClosed
 	}
 	return x.Records.Delete(ctx, key, ifRevision)
@@ -65,7 +66,7 @@ func (x *mutant) List(ctx context.Context, q driver.Query) (driver.Page, error) 
 	if x.list != nil {
 		return x.list(ctx, x, q)
 	}
-	if x.closed {
+	if x.closed.Load() {
 		return driver.Page{}, driver.ErrClosed
 	}
 	return x.Records.List(ctx, q)
@@ -87,7 +88,7 @@ func (x *mutant) Close() error {
 
 // end closes the handle, and the store unless another handle goes on with it.
 func (x *mutant) end() error {
-	x.closed = true
+	x.closed.Store(true)
 	if _, err := x.Records.Get(context.Background(), "handle/a"); err == nil {
 		return nil
 	}

@@ -1,5 +1,3 @@
-// Package feed tells watchers of changes that were made in this process. The
-// stores that only one process opens at a time use it.
 package feed
 
 import (
