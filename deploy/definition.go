@@ -16,6 +16,25 @@ import (
 
 var kindDefinition = kindRef{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}
 
+// planCluster fills in one cluster's part of a plan. Where the cluster lacks
+// something it is asked once more what it can do: kinds come and go.
+func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan, out *ClusterPlan) error {
+	known, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	again := *out
+	err = d.planOnce(ctx, c, p, out)
+	if !errors.Is(err, appspan.ErrUnsupported) {
+		return err
+	}
+	if info, failed := c.Refresh(ctx); failed != nil || abilities(info) == abilities(known) {
+		return err
+	}
+	*out = again
+	return d.planOnce(ctx, c, p, out)
+}
+
 // learn reads what the cluster can do again where it is not known to serve one
 // of the kinds: its definition may have been written since it was asked.
 func (l *live) learn(ctx context.Context, kinds []kindRef) error {

@@ -216,8 +216,9 @@ type work struct {
 	defines []driver.KindInfo
 }
 
-// planCluster fills in one cluster's part of a plan.
-func (d *Deployer) planCluster(ctx context.Context, c *cluster.Cluster, p *Plan, out *ClusterPlan) error {
+// planOnce fills in one cluster's part of a plan, by what the cluster is known
+// to be able to do.
+func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, out *ClusterPlan) error {
 	l, err := d.read(ctx, c, p.Application, p.Target.Namespace)
 	if err != nil {
 		return err
