@@ -6,10 +6,10 @@
 // on clusters: namespaces with Pod Security levels, quotas, default requests,
 // network policies, and the rights of the team's impersonated user ([Identity])
 // and of its members, who get short-lived kubeconfigs. [Gate] checks what is to
-// be deployed and reserves quota for it in a [Ledger]. [Authorizer] and [Audit] are what the other
-// packages ask and tell. [Render], [Check] and [Demand] are pure: what a team
-// is on a cluster, what its applications may not contain, and what they ask
-// for.
+// be deployed and reserves quota for it in a [Ledger]. [Authorizer] and [Audit]
+// are what the other packages ask and tell. [Render], [Check] and [Demand] are
+// pure: what a team is on a cluster, what its applications may not contain, and
+// what they ask for.
 //
 //	teams, err := team.New(records, clusters, &team.Options{
 //		Installation: "acme", Keys: keys,

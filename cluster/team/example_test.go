@@ -66,6 +66,35 @@ func ExampleNewLedger() {
 	// team blue: exhausted: the quota of cpu over all clusters is 10, of which 3 is free, and 7 is asked for; remove or scale down what is not needed, or have the quota raised
 }
 
+func ExampleNewGate() {
+	ctx := context.Background()
+	records := storage.NewRecords(memstore.NewRecords(), nil)
+	clusters, _ := cluster.NewSet()
+	teams, err := team.New(records, clusters, &team.Options{Installation: "acme", Authorizer: appspan.AllowAll{}})
+	if err != nil {
+		panic(err)
+	}
+	if _, err := teams.Create(ctx, team.Team{ID: "blue", Quota: cluster.Amounts{"cpu": "10"},
+		Clusters: map[string]team.Allocation{"eu-1": {Namespaces: []team.Namespace{{Name: "blue"}}}}}); err != nil {
+		panic(err)
+	}
+	object, err := driver.ParseObject([]byte(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"blue"},
+		"spec":{"replicas":3,"template":{"spec":{"containers":[{"name":"web","image":"web:1","resources":{"requests":{"cpu":"2"}}}]}}}}`))
+	if err != nil {
+		panic(err)
+	}
+	gate := team.NewGate(records)
+	if err := gate.Admit(ctx, "blue", "blue/web", "eu-1", 3, []driver.Object{object}); err != nil {
+		panic(err)
+	}
+	usage, err := teams.Usage(ctx, "blue")
+	fmt.Println(usage.Reserved["cpu"], "of", usage.Quota["cpu"], err)
+	fmt.Println(gate.Admit(ctx, "blue", "blue/other", "eu-1", 3, []driver.Object{object}))
+	// Output:
+	// 6 of 10 <nil>
+	// team blue: exhausted: the quota of cpu over all clusters is 10, of which 4 is free, and 6 is asked for; remove or scale down what is not needed, or have the quota raised
+}
+
 func ExampleNewAuthorizer() {
 	records := storage.NewRecords(memstore.NewRecords(), nil)
 	authorizer := team.NewAuthorizer(records, &team.AuthorizerOptions{Operators: []string{"root"}})
