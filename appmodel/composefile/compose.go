@@ -177,6 +177,9 @@ func (im *importer) fault(k key, problem, next string) {
 func displayKey(k key) string {
 	s := ""
 	for _, part := range k.parts() {
+		if k == "" {
+			break // the whole file
+		}
 		s = child(s, part)
 	}
 	return s

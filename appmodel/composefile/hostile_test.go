@@ -126,6 +126,10 @@ func TestHostileFilesAreRefusedWithAClearErrorInBoundedMemory(t *testing.T) {
 			require.Nil(t, app)
 			require.Nil(t, report)
 			require.Less(t, len(err.Error()), 32<<10)
+			if !strings.Contains(c[1], "more than 4 MiB") && !strings.Contains(c[1], "too many entries") && c[1] != "is not an image" && c[0] != "" {
+				require.Regexp(t, `(^| )compose.yaml:[1-9]\d*:[1-9]`, err.Error(), "no position")
+			}
+			require.NotRegexp(t, `invalid compose project|see the Compose spec|: :`, err.Error())
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(512<<20), "bytes allocated")
 		})
 	}
@@ -137,6 +141,30 @@ func TestErrorsSayWhere(t *testing.T) {
 		&composefile.Options{File: "shop.compose.yaml"})
 	require.ErrorContains(t, err, `shop.compose.yaml:5:9: services.web.volumes["/y"]: "../x" leads out of the directory`)
 	require.ErrorContains(t, err, `shop.compose.yaml:7:12: services.api.build: nobody says which image the build makes`)
-	_, _, err = composefile.Import(t.Context(), []byte("services:\n  web:\n    image: x\n    imagee: y\n"), nil)
-	require.ErrorContains(t, err, "compose.yaml:4:13: services.web.imagee: unknown field; remove it")
+	web := func(attribute string) string {
+		return "services:\n  web:\n    image: x\n    " + attribute + "\n  x.y: {image: x}\n"
+	}
+	for text, want := range map[string]string{
+		web("imagee: y"):                                    "4:13: services.web.imagee: unknown field; remove it",
+		web("ports: ['99999:80']"):                          "4:13: services.web.ports[0]: Invalid hostPort: 99999; write host:container",
+		web("healthcheck: {interval: banana}"):              `4:29: services.web.healthcheck.interval: time: invalid duration "banana"; write a number with its unit`,
+		web("deploy: {replicas: -1}"):                       "4:24: services.web.deploy.replicas: must be greater than or equal to 0; write a larger number",
+		web("scale: x"):                                     `4:12: services.web.scale: "x" is no number`,
+		web("depends_on: [x.y, db]"):                        `4:23: services.web.depends_on.db: undefined service "db"; add the service`,
+		web("depends_on: {x.y: {condition: c}}"):            "4:35: services.web.depends_on.x.y.condition: value must be one of",
+		web("volumes: ['a:/a', {type: volume, source: b}]"): "services.web.volumes",
+		web("secrets: [{source: s}]"):                       "4:15: services.web.secrets.s: undefined secret s; declare it under secrets:",
+		web("command: 5"):                                   "4:14: services.web.command: it is of the wrong type; write a text, or a list of texts",
+		"services: 5":                                       "1:11: services: must be a mapping; write name: value lines",
+		"services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}": "depends_on",
+		"services: {a: {image: x}}\ninclude: [../x]":                                 `2:11: include[0]: "../x" leads out of the directory`,
+		"\x00\x01":                               "1:1: no YAML: control characters are not allowed",
+		"services:\n  web:\n    image: ${IMG}\n": "3:12: services.web.image: IMG is unset; set it in Options.Environment",
+		"services:\n  web:\n    image: ''\n":     "3:12: services.web.image: it is empty; name an image",
+		"services:\n  web: {image: x, secrets: [a]}\n  b: &b {image: x}\n  c: {<<: *b, networks: [n]}\n": "",
+	} {
+		_, _, err := composefile.Import(t.Context(), []byte(text), nil)
+		require.ErrorContains(t, err, "compose.yaml:", text)
+		require.ErrorContains(t, err, want, text)
+	}
 }

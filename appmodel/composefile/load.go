@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/paths"
 	"github.com/compose-spec/compose-go/v2/template"
@@ -130,11 +129,12 @@ func (l *loads) read(file string, data []byte) map[string]any {
 	return model
 }
 
-// other reads another compose file from the companions, relative to dir.
-func (l *loads) other(what, dir, name string) (map[string]any, string) {
+// other reads another compose file from the companions, relative to dir; what
+// names it in the file from.
+func (l *loads) other(from string, what []string, dir, name string) (map[string]any, string) {
 	file := path.Join(dir, name)
 	fail := func(problem, next string) (map[string]any, string) {
-		l.im.reader.fault(l.im.opts.File, nil, what, problem, next)
+		l.fault(from, what, problem, next)
 		return nil, ""
 	}
 	switch {
@@ -164,7 +164,8 @@ func (l *loads) includes(file, dir string, model map[string]any) {
 	if !ok {
 		return
 	}
-	for _, entry := range list {
+	for i, entry := range list {
+		at := []string{"include", strconv.Itoa(i)}
 		var names []string
 		base := ""
 		switch e := entry.(type) {
@@ -174,32 +175,32 @@ func (l *loads) includes(file, dir string, model map[string]any) {
 			names = stringsOf(e["path"])
 			base, _ = e["project_directory"].(string)
 			if e["env_file"] != nil {
-				l.im.reader.fault(file, nil, "include", "env_file of an include is not read", "give the variables in Options.Environment")
+				l.fault(file, append(at, "env_file"), "env_file of an include is not read", "give the variables in Options.Environment")
 			}
 		}
 		if len(names) == 0 {
-			l.im.reader.fault(file, nil, "include", "an entry without path", "name the file to include")
+			l.fault(file, at, "an entry without path", "name the file to include")
 		}
 		for _, name := range names {
-			included, at := l.other("include", dir, name)
+			included, name := l.other(file, at, dir, name)
 			if included == nil {
 				continue
 			}
-			inner := path.Dir(at)
+			inner := path.Dir(name)
 			if base != "" {
 				if escapes(base, dir) {
-					l.im.reader.fault(file, nil, "include", fmt.Sprintf("project_directory %q leads out of the directory", cut(base)), "name one below it")
+					l.fault(file, append(at, "project_directory"), fmt.Sprintf("project_directory %q leads out of the directory", cut(base)), "name one below it")
 					continue
 				}
 				inner = path.Join(dir, base)
 			}
-			l.stack = append(l.stack, at)
+			l.stack = append(l.stack, name)
 			delete(included, "name")
-			l.includes(at, path.Dir(at), included)
-			l.extendFiles(path.Dir(at), included)
+			l.includes(name, path.Dir(name), included)
+			l.extendFiles(path.Dir(name), included)
 			l.stack = l.stack[:len(l.stack)-1]
-			if rebased := l.rebase(at, inner, included); rebased != nil {
-				l.models = append(l.models, types.ConfigFile{Filename: at, Config: rebased})
+			if rebased := l.rebase(name, inner, included); rebased != nil {
+				l.models = append(l.models, types.ConfigFile{Filename: name, Config: rebased})
 			}
 		}
 	}
@@ -235,7 +236,7 @@ func (l *loads) extendFiles(dir string, model map[string]any) {
 		id := path.Join(dir, file)
 		if _, done := l.extends[id]; !done {
 			prefix := fmt.Sprintf("%s%d-", extendsPrefix, len(l.extends))
-			other, at := l.other("services."+name+".extends.file", dir, file)
+			other, at := l.other(l.im.opts.File, []string{"services", name, "extends", "file"}, dir, file)
 			if other == nil {
 				return
 			}
@@ -262,7 +263,7 @@ func (l *loads) extendFiles(dir string, model map[string]any) {
 			}
 		}
 		if _, there := services[l.extends[id]+base]; !there {
-			l.im.reader.fault(id, nil, "services", fmt.Sprintf("no service %q, which services.%s extends", cut(base), name), "name one that the file has")
+			l.fault(l.im.opts.File, []string{"services", name, "extends", "service"}, fmt.Sprintf("no service %q in %s", cut(base), cut(id)), "name one that the file has")
 		}
 		s["extends"] = map[string]any{"service": l.extends[id] + base}
 	}
@@ -272,7 +273,7 @@ func (l *loads) extendFiles(dir string, model map[string]any) {
 func (l *loads) bounds(model map[string]any) {
 	services, _ := model["services"].(map[string]any)
 	if len(services) > maxServices {
-		l.im.reader.fault(l.im.opts.File, nil, "services", fmt.Sprintf("%d services, more than %d", len(services), maxServices), "split the file")
+		l.fault(l.im.opts.File, []string{"services"}, fmt.Sprintf("%d services, more than %d", len(services), maxServices), "split the file")
 		return
 	}
 	for _, m := range append([]types.ConfigFile{{Config: model}}, l.models...) {
@@ -282,11 +283,11 @@ func (l *loads) bounds(model map[string]any) {
 			for _, attribute := range []string{"ports", "expose"} {
 				list, _ := s[attribute].([]any)
 				if n := countPorts(list); n > 100 {
-					l.im.reader.fault(l.im.opts.File, nil, "services."+name+"."+attribute, "more than 100 ports", "publish the few that are used")
+					l.fault(l.im.opts.File, []string{"services", name, attribute}, "more than 100 ports", "publish the few that are used")
 				}
 			}
 			if l.chain(services, name) > maxExtends {
-				l.im.reader.fault(l.im.opts.File, nil, "services."+name+".extends", "a circle, or a chain of more than 32", "extend one service that says it all")
+				l.fault(l.im.opts.File, []string{"services", name, "extends"}, "a circle, or a chain of more than 32", "extend one service that says it all")
 			}
 		}
 	}
@@ -339,35 +340,6 @@ func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("compose-go fails on this input: %s", cut(fmt.Sprint(r)))
 	}
-}
-
-// explain makes a fault with a position of an error of compose-go.
-func (l *loads) explain(err error) error {
-	if ctxErr := l.ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-		return err
-	}
-	return appmodel.Faults{l.faultOf(l.im.opts.File, err)}.Err()
-}
-
-func (l *loads) faultOf(file string, err error) appmodel.Fault {
-	text := cut(strings.TrimPrefix(err.Error(), "validating "+file+": "))
-	f := appmodel.Fault{File: file, Problem: text, Next: "see the Compose specification for this field", Severity: appmodel.SeverityError}
-	if m := regexp.MustCompile(`(?:service|services)[. ]"?([a-zA-Z0-9._-]+)"?`).FindStringSubmatch(text); m != nil {
-		parts := strings.Split(m[1], ".")
-		for n := len(parts); n > 0; n-- {
-			if p, ok := l.im.at[keyOf(append([]string{"services"}, parts[:n]...)...)]; ok {
-				f.File, f.Line, f.Column = p.file, p.node.Line, p.node.Column
-				f.Path = "services." + strings.Join(parts[:n], ".")
-				f.Problem = strings.TrimSpace(strings.TrimPrefix(f.Problem, f.Path))
-				break
-			}
-		}
-	}
-	if strings.HasSuffix(f.Problem, "false schema") {
-		f.Problem = strings.TrimSpace(strings.TrimSuffix(f.Problem, "false schema") + " unknown field")
-		f.Next = "remove it, or put it under a key that begins with x-"
-	}
-	return f
 }
 
 func stringsOf(v any) []string {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/compose-spec/compose-go/v2/template"
@@ -99,6 +100,8 @@ func (r *reader) parse(file string, data []byte) *source {
 		if m := yamlLine(text); m != nil {
 			line, _ = strconv.Atoi(m[1])
 			text = m[2]
+		} else if at := bytes.IndexFunc(data, notText); at >= 0 {
+			line = 1 + bytes.Count(data[:at], []byte("\n"))
 		}
 		r.faults = append(r.faults, appmodel.Fault{File: file, Line: line, Column: min(line, 1), Problem: "no YAML: " + text,
 			Next: "check the indentation and quotes there", Severity: appmodel.SeverityError})
@@ -113,10 +116,19 @@ func (r *reader) parse(file string, data []byte) *source {
 		return nil
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		r.fault(file, nil, "", "the top level is no mapping", "write at least one service under services:")
+		var top *yaml.Node
+		if len(doc.Content) > 0 {
+			top = doc.Content[0]
+		}
+		r.fault(file, top, "", "the top level is no mapping", "write at least one service under services:")
 		return nil
 	}
 	return &source{file: file, root: doc.Content[0]}
+}
+
+// notText reports what no text file holds.
+func notText(c rune) bool {
+	return c == utf8.RuneError || c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f
 }
 
 func yamlLine(text string) []string {
