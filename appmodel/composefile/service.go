@@ -11,6 +11,7 @@ import (
 
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/compose-spec/compose-go/v2/types"
+	imageref "github.com/distribution/reference"
 )
 
 // service is a service on its way to a component.
@@ -144,7 +145,9 @@ func (im *importer) kind(s *service, completed bool) appmodel.ComponentKind {
 // image takes the image, or that of a build section.
 func (im *importer) image(s *service) {
 	s.comp.Image = s.cfg.Image
-	if p, there := im.at[s.key("image")]; there && len(im.reader.missing[p.node]) > 0 {
+	p, there := im.at[s.key("image")]
+	unset := there && len(im.reader.missing[p.node]) > 0
+	if unset {
 		im.fault(s.key("image"), "nobody gave "+im.reader.missing[p.node][0], "give it in Options.Environment, or write ${NAME:-default}")
 	}
 	im.notes.mapped(s.path("image"), s.key("image"))
@@ -166,6 +169,13 @@ func (im *importer) image(s *service) {
 	} else if given := cmp.Or(im.opts.Images[s.name], im.opts.Images[im.projectName()+"-"+s.name]); given != "" && b != nil {
 		s.comp.Image = given
 		im.notes.how(s.path("image"), "replaced by Options.Images", s.key("image"))
+	}
+	if _, err := imageref.ParseNormalizedNamed(s.comp.Image); err != nil && !unset {
+		k := s.key("image")
+		if s.cfg.Image == "" {
+			k = s.key("build")
+		}
+		im.fault(k, fmt.Sprintf("%q is not an image: %s", cut(s.comp.Image), err), "write for example registry.example.com/shop/web:3.2.0, with a name of at most 255 characters")
 	}
 	if b == nil {
 		return
