@@ -34,7 +34,8 @@ func (b *builder) networkPolicy(c *appmodel.Component) {
 
 // peers are who may connect to a port: none listed and reachable is everybody.
 // What routes and monitors reach is open to all, as ingress controllers and
-// collectors run anywhere.
+// collectors run anywhere. The replicas of a stateful component may always
+// connect to each other.
 func (b *builder) peers(c *appmodel.Component, p *appmodel.Port) ([]netv1.NetworkPolicyPeer, bool) {
 	if p.Access == appmodel.AccessAny || b.routed(c, p) || monitored(c, p) {
 		return nil, true
@@ -42,13 +43,17 @@ func (b *builder) peers(c *appmodel.Component, p *appmodel.Port) ([]netv1.Networ
 	pods := func(labels map[string]string) netv1.NetworkPolicyPeer {
 		return netv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: labels}}
 	}
+	var own []netv1.NetworkPolicyPeer
+	if c.Kind == appmodel.KindStateful { // whose replicas find each other by name, as those of a cluster do
+		own = append(own, pods(b.selector(c.ID)))
+	}
 	switch p.Access {
 	case appmodel.AccessNone:
-		return nil, false
+		return own, len(own) > 0
 	case appmodel.AccessTeam: // a team's namespace is the one that the application is in
 		return []netv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{}}}, true
 	case appmodel.AccessNeeds:
-		var peers []netv1.NetworkPolicyPeer
+		peers := own
 		for _, id := range slices.Sorted(maps.Keys(b.comps)) {
 			other := b.comps[id]
 			needs := slices.ContainsFunc(other.Needs, func(n appmodel.Need) bool {

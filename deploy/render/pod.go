@@ -81,13 +81,17 @@ func (p *podWriter) pullSecrets() []corev1.LocalObjectReference {
 	return out
 }
 
-// grace is how long the pods may take to end, where it is not Kubernetes' own
-// 30 seconds.
-func (p *podWriter) grace(spec *corev1.PodSpec) {
+// gracePeriod is how long the pods may take to end.
+func (p *podWriter) gracePeriod() time.Duration {
 	if p.c.Lifecycle == nil {
-		return
+		return corev1.DefaultTerminationGracePeriodSeconds * time.Second
 	}
-	if g := int64(seconds(p.c.Lifecycle.GracePeriod)); g != 30 {
+	return time.Duration(p.c.Lifecycle.GracePeriod)
+}
+
+// grace writes the grace period, where it is not Kubernetes' own.
+func (p *podWriter) grace(spec *corev1.PodSpec) {
+	if g := int64(seconds(appmodel.Duration(p.gracePeriod()))); g != corev1.DefaultTerminationGracePeriodSeconds {
 		spec.TerminationGracePeriodSeconds = &g
 	}
 }

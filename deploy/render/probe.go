@@ -2,6 +2,7 @@ package render
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/appspan-dev/appspan/appmodel"
 	corev1 "k8s.io/api/core/v1"
@@ -88,6 +89,9 @@ func (p *podWriter) handler(h *appmodel.Handler, at string) *corev1.LifecycleHan
 		return &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: h.Exec.Command}}
 	case h.HTTP != nil:
 		return &corev1.LifecycleHandler{HTTPGet: p.b.httpGet(p.c, h.HTTP)}
+	case time.Duration(h.Sleep) > p.gracePeriod(): // which an API server refuses, and a kubelet cuts short
+		p.b.fail("%s: sleeps %s, longer than pods may take to end; raise lifecycle.gracePeriod of the component, which is %s", componentPath(p.c, at), h.Sleep, appmodel.Duration(p.gracePeriod()))
+		return nil
 	case p.b.atLeast(30):
 		return &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: int64(seconds(h.Sleep))}}
 	}

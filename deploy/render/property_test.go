@@ -8,9 +8,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	netv1 "k8s.io/api/networking/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -21,6 +23,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	sjson "sigs.k8s.io/json"
 
+	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/deploy/render"
@@ -223,7 +226,9 @@ func soundPods(t *testing.T, in render.Input, out *render.Output) {
 		}
 		volumes := map[string]bool{}
 		var claims struct {
-			Spec struct{ VolumeClaimTemplates []corev1.PersistentVolumeClaim }
+			Spec struct {
+				VolumeClaimTemplates []corev1.PersistentVolumeClaim
+			}
 		}
 		require.NoError(t, json.Unmarshal(o.JSON, &claims))
 		for _, c := range claims.Spec.VolumeClaimTemplates {
@@ -401,5 +406,42 @@ func shuffle(r *rand.Rand, v reflect.Value, tag reflect.StructTag) {
 		for i := range v.Len() {
 			shuffle(r, v.Index(i), "")
 		}
+	}
+}
+
+func TestReplicasOfAStatefulComponentMayConnectToEachOther(t *testing.T) {
+	t.Parallel()
+	for access, others := range map[appmodel.Access]int{appmodel.AccessNone: 0, appmodel.AccessNeeds: 1} {
+		a := &appmodel.Application{APIVersion: appmodel.APIVersion, Kind: appmodel.KindApplication, Metadata: appmodel.Metadata{Name: "a"}, Components: []appmodel.Component{
+			{ID: "etcd", Kind: appmodel.KindStateful, Container: appmodel.Container{Image: "etcd:1"}, Ports: []appmodel.Port{{Port: 2380, Access: access}}},
+			{ID: "web", Kind: appmodel.KindService, Container: appmodel.Container{Image: "web:1"}, Needs: []appmodel.Need{{Component: "etcd"}}}}}
+		out, err := render.Render(render.Input{Application: a, Namespace: "ns", Installation: "test", Info: kinds(t)})
+		require.NoError(t, err)
+		for _, o := range out.Objects {
+			if o.Kind != "NetworkPolicy" || o.Component != "etcd" {
+				continue
+			}
+			var p netv1.NetworkPolicy
+			require.NoError(t, json.Unmarshal(o.JSON, &p))
+			require.Len(t, p.Spec.Ingress, 1)
+			require.Len(t, p.Spec.Ingress[0].From, 1+others)
+			require.Equal(t, p.Spec.PodSelector, *p.Spec.Ingress[0].From[0].PodSelector)
+		}
+	}
+}
+
+func TestAHookThatSleepsLongerThanPodsMayTakeToEndIsAnError(t *testing.T) {
+	t.Parallel()
+	for grace, refused := range map[time.Duration]bool{30 * time.Second: true, 2 * time.Minute: false} {
+		c := appmodel.Component{ID: "web", Kind: appmodel.KindService, Container: appmodel.Container{Image: "web:1",
+			Lifecycle: &appmodel.Lifecycle{GracePeriod: appmodel.Duration(grace), PreStop: &appmodel.Handler{Sleep: appmodel.Duration(time.Minute)}}}}
+		a := &appmodel.Application{APIVersion: appmodel.APIVersion, Kind: appmodel.KindApplication, Metadata: appmodel.Metadata{Name: "a"}, Components: []appmodel.Component{c}}
+		_, err := render.Render(render.Input{Application: a, Namespace: "ns", Installation: "test", Info: kinds(t)})
+		if !refused {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, appspan.ErrInvalid)
+		require.ErrorContains(t, err, "components[web].lifecycle.preStop: sleeps 1m")
 	}
 }
