@@ -63,3 +63,13 @@ configs: {site: {file: dir/passwd}}
 		})
 	}
 }
+
+func TestAnAbsolutePathIsThatOfEachNode(t *testing.T) {
+	t.Parallel()
+	const text = "services: {web: {image: x, volumes: ['/etc/passwd:/x']}}"
+	app, report, err := composefile.Import(t.Context(), []byte(text), nil)
+	require.NoError(t, err)
+	require.Equal(t, "/etc/passwd", app.Components[0].Volumes[0].HostPath)
+	require.Equal(t, 1, report.Count(composefile.StatusDegraded))
+	require.Contains(t, report.String(), "the path of whichever node runs it")
+}

@@ -303,7 +303,7 @@ func (im *importer) host(s *service, v types.ServiceVolumeConfig, k key) {
 	volume := s.volumes.take(path.Base(v.Target))
 	s.comp.Volumes = append(s.comp.Volumes, appmodel.Volume{Name: volume, Kind: appmodel.VolumeHost, HostPath: path.Clean(v.Source)})
 	s.comp.Mounts = append(s.comp.Mounts, appmodel.Mount{Path: v.Target, Volume: volume, ReadOnly: v.ReadOnly})
-	im.notes.how(s.path("volumes["+volume+"]"), "a path of each machine, with security level privileged", k)
+	im.notes.degraded(s.path("volumes["+volume+"]"), "the path of whichever node runs it: what is at this path of your machine does not come along; needs security level privileged", k)
 	im.privileged(s, "a host path")
 }
 
