@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -155,44 +154,59 @@ func saidAbove(said map[string]bool, path string) bool {
 	return false
 }
 
-// head checks apiVersion and kind, without which nothing else is looked at.
+// head checks apiVersion and kind, and reports whether the rest may be read as
+// this kind: it is also where they are missing, so that everything is said at
+// once.
 func (d *decoder) head(root *yaml.Node, kind string) bool {
 	if root.Kind != yaml.MappingNode {
 		d.fault(root, Path{}, "is "+describe(root)+", not a document", "begin with apiVersion: "+APIVersion)
 		return false
 	}
-	field := func(name string) *yaml.Node {
-		for i := 0; i+1 < len(root.Content); i += 2 {
-			if root.Content[i].Value == name {
-				return deref(root.Content[i+1])
-			}
-		}
-		return nil
-	}
+	ok := true
 	at := Path{}.field("apiVersion")
-	switch v := field("apiVersion"); {
+	switch v := member(root, "apiVersion"); {
 	case v == nil:
 		d.fault(root, at, "is missing", "write apiVersion: "+APIVersion)
-		return false
 	case v.Value != APIVersion || v.Kind != yaml.ScalarNode:
 		d.fault(v, at, fmt.Sprintf("%q is unknown", cut(v.Value)), "this version reads "+APIVersion)
-		return false
+		ok = false
 	}
 	at = Path{}.field("kind")
-	switch v := field("kind"); {
+	switch v := member(root, "kind"); {
 	case v == nil:
 		d.fault(root, at, "is missing", "write kind: "+kind)
-		return false
 	case v.Value != kind || v.Kind != yaml.ScalarNode:
-		kinds := []string{KindApplication, KindOverride, KindEnvironment}
 		next := "write kind: " + kind
-		if slices.Contains(kinds, v.Value) {
-			next = fmt.Sprintf("here is read %s; read it with its own function", kind)
+		if reader := readerOf(v.Value); reader != "" {
+			next = fmt.Sprintf("here is read %s; read it with %s", kind, reader)
 		}
 		d.fault(v, at, fmt.Sprintf("%q is not %s", cut(v.Value), kind), next)
-		return false
+		ok = false
 	}
-	return true
+	return ok
+}
+
+// member is the value of a mapping's member, nil if it has none.
+func member(n *yaml.Node, name string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return deref(n.Content[i+1])
+		}
+	}
+	return nil
+}
+
+// readerOf is the function that reads a kind of document, "" if there is none.
+func readerOf(kind string) string {
+	switch kind {
+	case KindApplication:
+		return "appmodel.Decode"
+	case KindOverride:
+		return "appmodel.DecodeOverride"
+	case KindEnvironment:
+		return "appmodel.DecodeEnvironment"
+	}
+	return ""
 }
 
 // value reads n into v.
@@ -274,7 +288,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at Path) {
 		p := at.field(key.Value)
 		f := s.byName[key.Value]
 		if f == nil {
-			d.unknown(key, v.Type(), p)
+			d.unknown(key, n, v.Type(), p)
 			return
 		}
 		d.record(key, p)
@@ -289,9 +303,16 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at Path) {
 	})
 }
 
-func (d *decoder) unknown(key *yaml.Node, t reflect.Type, at Path) {
+// unknown faults a field of block that its type has not.
+func (d *decoder) unknown(key, block *yaml.Node, t reflect.Type, at Path) {
+	kind := ""
+	if t == reflect.TypeFor[Component]() {
+		if v := member(block, "kind"); v != nil {
+			kind = v.Value
+		}
+	}
 	next := `Foreign data belongs under "extensions"`
-	if near := nearestField(t, key.Value); near != "" {
+	if near := nearestField(t, key.Value, ComponentKind(kind)); near != "" {
 		next = fmt.Sprintf("did you mean %q? %s", near, next)
 	} else if s := shapeOf(t); len(s.fields) <= 12 {
 		next = fmt.Sprintf("there is %s. %s", strings.Join(s.names(), ", "), next)
@@ -325,8 +346,14 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, at Path) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	list := listForm(at)
+	seen := map[string]bool{}
 	for i, e := range n.Content {
-		p := at.entry(entryKey(list, deref(e), i))
+		key := entryKey(list, deref(e), i)
+		if seen[key] {
+			key = ordinal(i)
+		}
+		seen[key] = true
+		p := at.entry(key)
 		d.record(e, p)
 		d.value(e, v.Index(i), p)
 	}
@@ -345,26 +372,17 @@ func listForm(at Path) *form {
 
 // entryKey is the key of an entry before it is decoded.
 func entryKey(list *form, n *yaml.Node, i int) string {
-	ordinal := fmt.Sprintf("#%d", i+1)
 	if list == nil {
 		if n.Kind == yaml.ScalarNode && n.Value != "" && len(n.Value) <= 60 {
 			return n.Value
 		}
-		return ordinal
+		return ordinal(i)
 	}
 	if n.Kind != yaml.MappingNode {
-		return ordinal
-	}
-	get := func(name string) *yaml.Node {
-		for j := 0; j+1 < len(n.Content); j += 2 {
-			if n.Content[j].Value == name {
-				return deref(n.Content[j+1])
-			}
-		}
-		return nil
+		return ordinal(i)
 	}
 	text := func(name string) string {
-		if v := get(name); v != nil && v.Kind == yaml.ScalarNode {
+		if v := member(n, name); v != nil && v.Kind == yaml.ScalarNode {
 			return v.Value
 		}
 		return ""
@@ -380,19 +398,19 @@ func entryKey(list *form, n *yaml.Node, i int) string {
 		parts[0] = cmp.Or(parts[0], text("path"), "/")
 	case reflect.TypeFor[Metric]():
 		for _, f := range list.elem.fields {
-			if parts[0] == "" && f.group != 0 && get(f.name) != nil {
+			if parts[0] == "" && f.group != 0 && member(n, f.name) != nil {
 				parts[0] = f.name
 			}
 		}
 	case reflect.TypeFor[RawObject]():
 		scratch := &decoder{}
-		if m := get("manifest"); m != nil {
+		if m := member(n, "manifest"); m != nil {
 			if raw, ok := scratch.json(nil, m, Path{}); ok {
 				parts[0] = manifestKey(raw)
 			}
 		}
 	}
-	return cmp.Or(list.join(parts), ordinal)
+	return cmp.Or(list.join(parts), ordinal(i))
 }
 
 // mapping reads a map with free keys.

@@ -49,7 +49,7 @@ func (f *form) below(s segment) (*form, segment, string) {
 			return c.form, s, ""
 		}
 		next := ""
-		if near := nearestField(f.typ, s.name); near != "" {
+		if near := nearestField(f.typ, s.name, ""); near != "" {
 			next = fmt.Sprintf("; did you mean %q?", near)
 		}
 		return nil, s, fmt.Sprintf("there is no field %q%s", s.name, next)

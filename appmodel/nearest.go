@@ -43,7 +43,7 @@ func distance(a, b string) int {
 	if la == lb {
 		return 0
 	}
-	limit := max(1, min(len(a), len(b))/3)
+	limit := typos(a, b)
 	if d := edits(la, lb); d <= limit {
 		return d
 	}
@@ -57,6 +57,9 @@ func distance(a, b string) int {
 	}
 	return -1
 }
+
+// typos is how many edits still leave a name recognisable.
+func typos(a, b string) int { return max(1, min(len(a), len(b))/3) }
 
 // edits is the distance of Damerau and Levenshtein (optimal alignment).
 func edits(a, b string) int {
@@ -82,35 +85,59 @@ func edits(a, b string) int {
 }
 
 // nearestField is the field of t, or of what t holds, that was probably meant
-// by name: "scale.replicas".
-func nearestField(t reflect.Type, name string) string {
+// by name: "scale.replicas". A name near it in t itself comes first, then the
+// block of a component's own kind, then the other blocks; those of other kinds
+// come last, and for the very name alone.
+func nearestField(t reflect.Type, name string, kind ComponentKind) string {
 	type candidate struct {
-		path        string
-		cost, depth int
+		path              string
+		rank, cost, depth int
 	}
 	var found []candidate
-	var visit func(t reflect.Type, prefix string, depth int)
-	visit = func(t reflect.Type, prefix string, depth int) {
+	var visit func(t reflect.Type, prefix string, rank, depth int)
+	visit = func(t reflect.Type, prefix string, rank, depth int) {
 		s := shapeOf(t)
-		if s == nil || depth > 3 {
+		if s == nil || depth > 2 { // deeper down a name says nothing about what was meant
 			return
 		}
 		for _, f := range s.fields {
-			if cost := distance(name, f.name); cost >= 0 {
-				found = append(found, candidate{prefix + f.name, cost, depth})
-			}
-			inner := f.typ
+			inner, below := f.typ, max(rank, 2)
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
 			}
-			visit(inner, prefix+f.name+".", depth+1)
+			if t == reflect.TypeFor[Component]() {
+				below = blockRank(f.name, kind)
+			}
+			cost := distance(name, f.name)
+			if cost == 0 || cost > 0 && (rank < 2 || rank == 2 && cost <= typos(name, f.name)) {
+				found = append(found, candidate{prefix + f.name, rank, cost, depth})
+			}
+			visit(inner, prefix+f.name+".", below, depth+1)
 		}
 	}
-	visit(t, "", 0)
+	visit(t, "", 0, 0)
 	if len(found) == 0 {
 		return ""
 	}
 	return slices.MinFunc(found, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.depth, b.depth), cmp.Compare(a.path, b.path))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.cost, b.cost),
+			cmp.Compare(a.depth, b.depth), cmp.Compare(a.path, b.path))
 	}).path
+}
+
+// blockRank says how near a block of a component is to one of a kind: 1 is its
+// own, 2 that of every kind, 3 another kind's.
+func blockRank(block string, kind ComponentKind) int {
+	switch ComponentKind(block) {
+	case kind:
+		return 1
+	case KindJob:
+		if kind == KindCron {
+			return 1
+		}
+	case KindCron, KindFunction, KindExternal, KindChart:
+	default:
+		return 2
+	}
+	return 3
 }

@@ -117,6 +117,9 @@ func (g *schemaWriter) structure(t reflect.Type, partial bool, keys []string) sc
 		}
 		if demanded {
 			required = append(required, f.name)
+			if !partial && f.typ.Kind() == reflect.Slice && f.typ != reflect.TypeFor[JSON]() {
+				p["minItems"] = 1
+			}
 		}
 		if f.oneof != "" {
 			if groups[f.oneof] == nil {

@@ -25,7 +25,7 @@ func Validate(a *Application) Faults {
 	v.index()
 	v.application()
 	for i := range v.app.Components {
-		v.component(&v.app.Components[i], entryAt(Path{}.field("components"), v.app.Components[i].ID, i))
+		v.component(&v.app.Components[i], v.entryAt(Path{}.field("components"), v.app.Components[i].ID, i))
 	}
 	v.cycles()
 	v.routes()
@@ -40,8 +40,9 @@ func Validate(a *Application) Faults {
 type checker struct {
 	list    faultList
 	seen    map[string]bool
-	written *Application // as the author wrote it
-	app     *Application // with its defaults
+	twice   map[string]bool // entries whose key an entry before them has, by path
+	written *Application    // as the author wrote it
+	app     *Application    // with its defaults
 	byID    map[string]*Component
 	ids     []string
 	configs map[string]*Config
@@ -49,9 +50,10 @@ type checker struct {
 	volumes map[string]*Volume // of the application
 	routeID map[string]*Route
 	params  map[string]*Parameter
+	zones   map[string]bool // that were looked up
 }
 
-func newChecker() *checker { return &checker{seen: map[string]bool{}} }
+func newChecker() *checker { return &checker{seen: map[string]bool{}, twice: map[string]bool{}} }
 
 // add reports a fault once.
 func (v *checker) add(f Fault) {
@@ -101,13 +103,18 @@ func (v *checker) index() {
 	}
 }
 
-// entryAt is the path of an entry, by its number where it has no key.
-func entryAt(list Path, key string, i int) Path {
-	if key == "" {
-		key = fmt.Sprintf("#%d", i+1)
+// entryAt is the path of an entry, by its number where it has no key or one
+// that an entry before it has.
+func (v *checker) entryAt(list Path, key string, i int) Path {
+	numbered := list.entry(ordinal(i))
+	if key == "" || len(v.twice) > 0 && v.twice[numbered.String()] {
+		return numbered
 	}
 	return list.entry(key)
 }
+
+// ordinal stands in a path for the key of an entry without one.
+func ordinal(i int) string { return fmt.Sprintf("#%d", i+1) }
 
 func keysOf[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
@@ -135,13 +142,13 @@ func (v *checker) application() {
 		v.errorf(root.field("components"), "split the application", "there are %d, more than %d", len(a.Components), maxComponents)
 	}
 	for i, c := range a.Configs {
-		v.config(c, entryAt(root.field("configs"), c.Name, i))
+		v.config(c, v.entryAt(root.field("configs"), c.Name, i))
 	}
 	for i, s := range a.Secrets {
-		v.secret(s, entryAt(root.field("secrets"), s.Name, i))
+		v.secret(s, v.entryAt(root.field("secrets"), s.Name, i))
 	}
 	for i := range a.Volumes {
-		v.volume(&a.Volumes[i], entryAt(root.field("volumes"), a.Volumes[i].Name, i), nil)
+		v.volume(&a.Volumes[i], v.entryAt(root.field("volumes"), a.Volumes[i].Name, i), nil)
 	}
 }
 

@@ -102,7 +102,7 @@ func (v *checker) kindBlocks(c *Component, at Path) {
 		{"monitors", len(w.Monitors) > 0, append(pods[:len(pods):len(pods)], KindExternal, KindChart, KindObjects)},
 	} {
 		if b.there && !slices.Contains(b.kinds, c.Kind) {
-			v.errorf(at.field(b.field), "remove it, or make it another component", "a %s has no %s; it belongs to %s", c.Kind, b.field, orList(b.kinds))
+			v.errorf(at.field(b.field), "remove it, or make it another component", "kind %s has no %s; it belongs to %s", c.Kind, b.field, orList(b.kinds))
 		}
 	}
 	for _, b := range []struct {
@@ -116,7 +116,7 @@ func (v *checker) kindBlocks(c *Component, at Path) {
 		{"objects", c.Kind == KindObjects && len(w.Objects) == 0},
 	} {
 		if b.gone {
-			v.errorf(at.field(b.field), "give one", "is missing, and a %s needs it", c.Kind)
+			v.errorf(at.field(b.field), "give one", "is missing, and a component of kind %s needs it", c.Kind)
 		}
 	}
 }
@@ -276,12 +276,6 @@ func (v *checker) schedule(text string, at Path) {
 }
 
 var zoneName = regexp.MustCompile(`^[A-Za-z][-+_A-Za-z0-9]*(/[-+_A-Za-z0-9]+)*$`)
-
-func (v *checker) timeZone(zone string, at Path) {
-	if zone != "" && (!zoneName.MatchString(zone) || strings.EqualFold(zone, "local") || len(zone) > 64) {
-		v.errorf(at, "write for example Asia/Shanghai or Etc/UTC", "%q is not a time zone", cut(zone))
-	}
-}
 
 // external checks that the hosts are addresses or one DNS name.
 func (v *checker) external(c *Component, at Path) {

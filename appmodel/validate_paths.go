@@ -72,7 +72,7 @@ func (v *checker) lostPath(s string, err error, at Path) {
 		}
 		next := ""
 		if f.kind == formStruct && !p.segs[i].key {
-			if near := nearestField(f.typ, p.segs[i].name); near != "" {
+			if near := nearestField(f.typ, p.segs[i].name, ""); near != "" {
 				next = fmt.Sprintf("did you mean %s.%s?", head, near)
 			}
 		}

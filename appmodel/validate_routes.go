@@ -15,7 +15,7 @@ func (v *checker) routes() {
 	taken := map[string]string{}
 	for i := range v.app.Routes {
 		r := &v.app.Routes[i]
-		at := entryAt(Path{}.field("routes"), r.ID, i)
+		at := v.entryAt(Path{}.field("routes"), r.ID, i)
 		v.name(r.ID, at.field("id"))
 		v.labels(r.Labels, at.field("labels"))
 		v.annotations(r.Annotations, at.field("annotations"))

@@ -45,6 +45,8 @@ func (v *checker) shape(val reflect.Value, at Path) {
 		switch {
 		case fv.IsZero() && f.required && !mayBeZero(val.Type(), f.name):
 			v.errorf(p, missingNext(f), "is missing")
+		case f.required && fv.Kind() == reflect.Slice && fv.Len() == 0:
+			v.errorf(p, missingNext(f), "is empty")
 		case len(f.enum) > 0 && !fv.IsZero():
 			v.enum(fv.String(), f.enum, p)
 		default:
@@ -65,6 +67,8 @@ func missingNext(f shapeField) string {
 		return "write one of " + strings.Join(f.enum, ", ")
 	case f.name == "apiVersion":
 		return "write apiVersion: " + APIVersion
+	case f.name == "hosts":
+		return "give a DNS name or addresses, for example [db.example.com]"
 	case f.typ.Kind() == reflect.Slice:
 		return "give at least one"
 	}
@@ -120,20 +124,20 @@ func (v *checker) list_(val reflect.Value, at Path) {
 	seen := map[string]bool{}
 	for i := range val.Len() {
 		e := val.Index(i)
-		p := at.entry(fmt.Sprintf("#%d", i+1))
+		p := at.entry(ordinal(i))
+		key, next, told := "", "remove one of the two", ""
 		switch {
 		case list != nil:
-			if key := list.key(e); key != "" {
-				if p = at.entry(key); seen[key] {
-					v.errorf(p, "remove one of the two, or rename it", "stands twice: entries of %s are told apart by %s", fieldName(at), keyNames(list))
-				}
-				seen[key] = true
-			}
+			key, next = list.key(e), "remove one of the two, or rename it"
+			told = fmt.Sprintf(": entries of %s are told apart by %s", fieldName(at), keyNames(list))
 		case e.Kind() == reflect.String && isSet(at):
-			if p = at.entry(e.String()); seen[e.String()] {
-				v.errorf(p, "remove one of the two", "stands twice")
-			}
-			seen[e.String()] = true
+			key = e.String()
+		}
+		if seen[key] {
+			v.twice[p.String()] = true
+			v.errorf(p, next, "%q stands twice%s", cut(key), told)
+		} else if key != "" {
+			p, seen[key] = at.entry(key), true
 		}
 		v.shape(e, p)
 	}

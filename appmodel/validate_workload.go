@@ -144,6 +144,9 @@ var digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 func (v *checker) objects(c *Component, at Path) {
 	if ch := c.Chart; ch != nil {
 		here := at.field("chart")
+		if c.Kind == KindChart && c.IsEnabled() {
+			v.warnf(here, "put the chart's rendered objects under kind: objects", "charts are read and not rendered yet: a deployment of this component is refused")
+		}
 		if r := ch.Repository; r != "" && (urlPassword(r) || strings.Contains(r, "@")) {
 			v.errorf(here.field("repository"), "leave user and password out", "the URL holds credentials")
 		} else if r != "" && !strings.HasPrefix(r, "https://") && !strings.HasPrefix(r, "oci://") && !strings.HasPrefix(r, "http://") {

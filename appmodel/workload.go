@@ -265,7 +265,8 @@ type External struct {
 	Hosts []string `json:"hosts" merge:"set"`
 }
 
-// Chart is a Helm chart, rendered and never executed.
+// Chart is a Helm chart, which is read and merged, and not rendered yet: package
+// deploy refuses it, and validation warns of it.
 type Chart struct {
 	Repository  string `json:"repository,omitempty"`
 	Name        string `json:"name"`
