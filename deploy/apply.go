@@ -376,7 +376,8 @@ func (a *applier) reread(ctx context.Context) error {
 	if a.plan.Kind != KindRemove && fresh.Abilities != a.part.Abilities {
 		return stale("what the cluster can do has changed")
 	}
-	if last := fresh.work.live.state.record.newest(); fresh.From != a.part.From && (last == nil || last.PlanHash != a.plan.Hash) {
+	removed := a.plan.Kind == KindRemove && fresh.work.live.state.record == nil // by this plan, before it was interrupted
+	if last := fresh.work.live.state.record.newest(); fresh.From != a.part.From && !removed && (last == nil || last.PlanHash != a.plan.Hash) {
 		return stale("release %d was made meanwhile", fresh.From)
 	}
 	for _, r := range fresh.Refusals {

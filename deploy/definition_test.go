@@ -1,14 +1,17 @@
 package deploy_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/cluster/fake"
+	"github.com/appspan-dev/appspan/cluster/fault"
 	"github.com/appspan-dev/appspan/deploy"
 )
 
@@ -133,5 +136,40 @@ func TestADefinitionStaysWhileOthersHaveObjectsOfItsKind(t *testing.T) {
 			require.True(t, w.exists("a", widgetDefinition))
 			require.True(t, w.exists("a", foreign.Ref))
 		})
+	}
+}
+
+func TestAKindThatWasBroughtHalfwayIsBroughtByTheSamePlan(t *testing.T) {
+	t.Parallel()
+	for _, when := range []fault.When{fault.Before, fault.After} {
+		for n := 1; n <= 8; n++ {
+			t.Run(fmt.Sprintf("side %d of call %d", when, n), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, map[string]*fake.Options{"a": {Name: "a"}})
+				broken := fault.New(w.fakes["a"])
+				var err error
+				w.set, err = cluster.NewSet(cluster.New("a", broken, nil))
+				require.NoError(t, err)
+				d := w.deployer("test")
+				// twice breaks one call of the first apply of a plan.
+				twice := func(op fault.Op, p *deploy.Plan) {
+					require.NoError(t, p.Err())
+					broken.Add(fault.Rule{Op: op, Nth: n, When: when, Err: fmt.Errorf("%w: broken on purpose", appspan.ErrInvalid)})
+					_, failed := d.Apply(t.Context(), p, nil)
+					broken.Heal()
+					_, err := d.Apply(t.Context(), p, nil)
+					require.NoError(t, err, "after %v", failed)
+				}
+				p, err := d.Plan(t.Context(), decode(t, widgets), on("a"), nil)
+				require.NoError(t, err)
+				twice(fault.Apply, p)
+				require.True(t, w.exists("a", widgetTwo))
+				p, err = d.PlanRemove(t.Context(), "factory", on("a"), nil)
+				require.NoError(t, err)
+				twice(fault.Delete, p)
+				require.False(t, w.exists("a", widgetTwo))
+				require.False(t, w.exists("a", widgetDefinition))
+			})
+		}
 	}
 }
