@@ -82,7 +82,6 @@ var ErrLeaseLost = fmt.Errorf("%w: the lease is lost", appspan.ErrPrecondition)
 // and comes back under the same name waits like any other.
 func (l *Leases) Try(ctx context.Context, name string) (*Lease, error) {
 	key := leaseKeys + name
-	begun := time.Now()
 	rec, err := l.records.Get(ctx, key)
 	var held leaseRecord
 	switch {
@@ -93,7 +92,7 @@ func (l *Leases) Try(ctx context.Context, name string) (*Lease, error) {
 		if err := Decode(rec.Value, leaseFormat, &held); err != nil {
 			return nil, wrap("lease", name, err)
 		}
-		if !l.free(name, rec.Revision, &held, begun) {
+		if !l.free(name, rec.Revision, &held, time.Now()) { // after the Get: a renewal it saw may be that young
 			return nil, wrap("lease", name, fmt.Errorf("%w: %s holds it", appspan.ErrConflict, held.Holder))
 		}
 	}
@@ -102,7 +101,7 @@ func (l *Leases) Try(ctx context.Context, name string) (*Lease, error) {
 	if err != nil {
 		return nil, wrap("lease", name, err)
 	}
-	begun = time.Now()
+	begun := time.Now()
 	revision, err := l.records.Put(ctx, key, value, rec.Revision)
 	if lostRace(err) {
 		return nil, wrap("lease", name, fmt.Errorf("%w: another holder was faster", appspan.ErrConflict))

@@ -154,7 +154,11 @@ func (r *Records) Update(ctx context.Context, key string, edit func(old []byte) 
 			return Record{}, err
 		}
 		exists := err == nil
-		value, err := edit(rec.Value)
+		var old []byte // a copy, which edit may change; not nil if there is a record
+		if exists {
+			old = append([]byte{}, rec.Value...)
+		}
+		value, err := edit(old)
 		if err != nil {
 			return Record{}, err
 		}

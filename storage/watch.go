@@ -56,7 +56,9 @@ type WatchOptions struct {
 
 // Watch follows the records whose keys begin with prefix: everything that
 // there is as Added, Synced, then the changes, each of them, in order, unless
-// the store has forgotten where the reader was; then the difference. It goes
+// the store has forgotten where the reader was; then the difference. What
+// changes while a first list of several pages is read may be told in its new
+// state and then once more from the old one on, and ends in the new one. It goes
 // on for ever: when the store does not answer it says Stale and tries again. A
 // driver that cannot watch is polled; of several changes of a record between
 // two lists the last is told.
