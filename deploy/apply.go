@@ -136,6 +136,9 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 	if err := p.open(d); err != nil {
 		return nil, err
 	}
+	if err := d.sameTeam(p.Application, p.Target); err != nil {
+		return nil, err
+	}
 	if d.opts.Journal != nil && p.changes() {
 		return d.operate(ctx, p, false, opts.normal())
 	}
@@ -279,7 +282,7 @@ func outcomeOf(part *ClusterPlan, err error, wrote bool) Outcome {
 		return OutcomeFailed
 	case errors.Is(err, appspan.ErrPrecondition):
 		return OutcomeStale
-	case part.State == ClusterRefused, errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrConflict):
+	case part.State == ClusterRefused, errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrConflict), errors.Is(err, appspan.ErrExhausted):
 		return OutcomeRefused
 	}
 	return OutcomeFailed
@@ -323,11 +326,15 @@ func (a *applier) run(ctx context.Context) error {
 	}
 	defer a.closeEyes()
 	if a.plan.Kind == KindRemove {
-		return a.remove(ctx)
+		err := a.remove(ctx)
+		return errors.Join(err, a.settleGate(ctx, err))
 	}
 	if len(a.fresh.Changes) == 0 && !a.unfinished() {
 		a.result.Outcome = OutcomeUnchanged
 		return a.settle(ctx)
+	}
+	if err := a.admit(ctx); err != nil {
+		return err
 	}
 	err := a.begin(ctx)
 	if err != nil && a.record == nil {
@@ -342,7 +349,8 @@ func (a *applier) run(ctx context.Context) error {
 	if err == nil {
 		err = a.settle(ctx)
 	}
-	return errors.Join(err, a.finish(ctx, err))
+	err = errors.Join(err, a.finish(ctx, err))
+	return errors.Join(err, a.settleGate(ctx, err))
 }
 
 // unfinished reports whether the last release did not end well, so that an

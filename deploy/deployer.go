@@ -38,6 +38,10 @@ type Options struct {
 	Authorizer appspan.Authorizer
 	// Auditor is told of every mutation; nil: nobody is.
 	Auditor appspan.Auditor
+	// Gate is passed by what is deployed for a team, see Target.Team: it says
+	// what a team's application may contain and reserves its quota. Nil:
+	// nothing is checked.
+	Gate Gate
 	// Concurrency is how many writes are under way at once on one cluster;
 	// default 32. The driver may hold some of them back.
 	Concurrency int

@@ -43,6 +43,12 @@ func (d *Deployer) reading(ctx context.Context, application string, to Target) (
 	if err != nil {
 		return to, err
 	}
+	if to.Team == "" {
+		to.Team = d.subject.Team
+	}
+	if err := d.sameTeam(application, to); err != nil {
+		return to, err
+	}
 	for _, c := range to.Clusters {
 		if err := d.authorize(ctx, appspan.VerbRead, application, to, c); err != nil {
 			return to, err

@@ -15,7 +15,8 @@ type Target struct {
 	// Namespace is the namespace on each of them; default: the application's
 	// name. It is created where it does not exist.
 	Namespace string `json:"namespace,omitempty"`
-	// Team is whose application it is, for the Authorizer.
+	// Team is whose application it is, for the Authorizer and the Gate;
+	// default: the subject's.
 	Team string `json:"team,omitempty"`
 }
 
@@ -36,4 +37,13 @@ func (t Target) normal(application string) (Target, error) {
 		return t, fmt.Errorf("target of %s: %w: namespace %q is no DNS label; use up to 63 small letters, digits and dashes", application, appspan.ErrInvalid, t.Namespace)
 	}
 	return t, nil
+}
+
+// sameTeam refuses what a team's subject wants to do for another team, or for
+// none.
+func (d *Deployer) sameTeam(application string, to Target) error {
+	if d.subject.Team != "" && to.Team != d.subject.Team {
+		return fmt.Errorf("target of %s: %w: %s acts for team %q, the target is of team %q", application, appspan.ErrDenied, d.subject, d.subject.Team, to.Team)
+	}
+	return nil
 }
