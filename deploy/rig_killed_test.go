@@ -53,7 +53,7 @@ func (l lethal) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // The child's orders.
 const (
-	childWork      = "APPSPAN_TEST_CHILD" // deploy, remove, or "remove, data kept"
+	childWork      = "APPSPAN_TEST_CHILD" // deploy, remove, "remove, data kept", or journal
 	childNamespace = "APPSPAN_TEST_CHILD_NAMESPACE"
 	childPoint     = "APPSPAN_TEST_CHILD_POINT"
 )
@@ -75,6 +75,10 @@ func TestRigChild(t *testing.T) {
 		r.removed("shop", r.on("rig-1"), true)
 	case "remove, data kept":
 		r.removed("shop", r.on("rig-1"), false)
+	case "journal":
+		d, _ := r.journaled()
+		_, err := d.Deploy(t.Context(), shop(t), r.on("rig-1"), &deploy.DeployOptions{Apply: patient})
+		require.NoError(t, err)
 	default:
 		r.deployed(shop(t), r.on("rig-1"))
 	}
