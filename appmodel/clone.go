@@ -14,47 +14,54 @@ func Clone(a *Application) *Application {
 // deepCopy copies what v reaches. Structs with unexported fields (Sensitive)
 // are immutable values and copied as such.
 func deepCopy(v reflect.Value) reflect.Value {
+	if !reaches(v.Type()) {
+		return v
+	}
+	c := reflect.New(v.Type()).Elem()
+	c.Set(v)
+	unshare(c)
+	return c
+}
+
+// unshare replaces what v, which can be set, reaches by copies.
+func unshare(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
-			return v
+			return
 		}
 		c := reflect.New(v.Type().Elem())
-		c.Elem().Set(deepCopy(v.Elem()))
-		return c
+		c.Elem().Set(v.Elem())
+		unshare(c.Elem())
+		v.Set(c)
 	case reflect.Slice:
 		if v.IsNil() {
-			return v
+			return
 		}
 		c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(c, v)
 		if reaches(v.Type().Elem()) {
-			for i := range v.Len() {
-				c.Index(i).Set(deepCopy(v.Index(i)))
+			for i := range c.Len() {
+				unshare(c.Index(i))
 			}
 		}
-		return c
+		v.Set(c)
 	case reflect.Map:
 		if v.IsNil() {
-			return v
+			return
 		}
 		c := reflect.MakeMapWithSize(v.Type(), v.Len())
 		for it := v.MapRange(); it.Next(); {
 			c.SetMapIndex(it.Key(), deepCopy(it.Value()))
 		}
-		return c
+		v.Set(c)
 	case reflect.Struct:
-		c := reflect.New(v.Type()).Elem()
-		c.Set(v)
 		for i := range v.NumField() {
-			f := c.Field(i)
-			if reaches(f.Type()) && f.CanSet() && !f.IsZero() {
-				f.Set(deepCopy(v.Field(i)))
+			if f := v.Field(i); reaches(f.Type()) && f.CanSet() {
+				unshare(f)
 			}
 		}
-		return c
 	}
-	return v
 }
 
 // reaches reports whether a value of the type can hold memory to be copied.

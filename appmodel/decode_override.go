@@ -71,7 +71,7 @@ func (d *decoder) reach(n *yaml.Node, at Path) {
 // validateOverride checks what of an override its decoding does not.
 func validateOverride(o *Override) Faults {
 	v := newChecker()
-	v.shape(reflect.ValueOf(o).Elem(), Path{})
+	v.shape(nil, reflect.ValueOf(o).Elem(), Path{})
 	v.name(o.Metadata.Name, Path{}.field("metadata").field("name"))
 	at := Path{}.field("remove")
 	for _, s := range o.Remove {
@@ -91,7 +91,7 @@ func validateOverride(o *Override) Faults {
 // validateEnvironment checks what of an environment its decoding does not.
 func validateEnvironment(e *Environment) Faults {
 	v := newChecker()
-	v.shape(reflect.ValueOf(e).Elem(), Path{})
+	v.shape(nil, reflect.ValueOf(e).Elem(), Path{})
 	v.name(e.Metadata.Name, Path{}.field("metadata").field("name"))
 	if e.Application != "" {
 		v.name(e.Application, Path{}.field("application"))

@@ -112,8 +112,10 @@ func (d *differ) structure(a, b *node, at Path, scope policyScope) *node {
 				continue // another member is set, which drops this one
 			}
 		}
-		p := at.field(f.name)
-		if c := d.node(x, y, p, scope.at(len(at.segs), segment{name: f.name})); c != nil {
+		if x == nil && y == nil {
+			continue
+		}
+		if c := d.node(x, y, at.field(f.name), scope.at(len(at.segs), segment{name: f.name})); c != nil {
 			out.fields[f.pos], some = c, true
 		}
 	}

@@ -231,6 +231,9 @@ func (m *merger) structure(f *form, s sides, at Path, scope policyScope, added b
 			out.fields[field.pos] = below.ours // of the installation, never merged
 			continue
 		}
+		if below.some() == nil {
+			continue
+		}
 		c := m.node(below, at.with(seg), scope.at(len(at.segs), seg), added)
 		if field.isKey && !c.said() { // a name that somebody wrote stays written
 			for _, n := range []*node{below.ours, below.theirs} {

@@ -1,5 +1,7 @@
 package appmodel
 
+import "cmp"
+
 // dangling adds the conflicts of a result that refers to what one side has
 // and the result has not.
 func (m *merger) dangling(trees [3]*node, tree *node, result *Application, from [2]*Application) {
@@ -40,7 +42,6 @@ func (m *merger) dangling(trees [3]*node, tree *node, result *Application, from 
 // orphaned are the volumes of ours whose data the result does not use: they
 // are gone, or are no longer the same claims.
 func orphaned(ours, result *Application) []string {
-	ours, result = WithDefaults(ours), WithDefaults(result)
 	kept := map[string]Volume{}
 	volumesOf(result, func(at Path, v Volume) { kept[at.String()] = v })
 	var paths []string
@@ -52,13 +53,16 @@ func orphaned(ours, result *Application) []string {
 	return paths
 }
 
-// volumesOf visits the volumes of an application.
+// volumesOf visits the volumes of an application with their defaults.
 func volumesOf(a *Application, visit func(Path, Volume)) {
 	for _, v := range a.Volumes {
+		v.Scope = cmp.Or(v.Scope, "component")
 		visit(Path{}.field("volumes").entry(v.Name), v)
 	}
-	for _, c := range a.Components {
+	for i := range a.Components {
+		c := &a.Components[i]
 		for _, v := range c.Volumes {
+			computedVolume(c, &v, defaultFill{})
 			visit(Path{}.field("components").entry(c.ID).field("volumes").entry(v.Name), v)
 		}
 	}

@@ -1,6 +1,7 @@
 package appmodel
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -143,27 +144,27 @@ func (s *form) secret() bool { return s.typ == reflect.TypeFor[Sensitive]() }
 // at the end that have their default left out. Defaults that are computed
 // (the name of a need, metric or rule) are filled in.
 func (s *form) key(elem reflect.Value) string {
+	if len(s.keys) == 1 {
+		return cmp.Or(keyPart(elem.FieldByIndex(s.keys[0].index)), s.computedKey(elem))
+	}
 	parts := make([]string, len(s.keys))
 	for i, f := range s.keys {
 		parts[i] = keyPart(elem.FieldByIndex(f.index))
 	}
-	switch e := elem.Interface().(type) {
-	case Need:
-		if e.Name == "" {
-			parts[0] = e.Component
-		}
-	case Metric:
-		if e.Name == "" {
-			parts[0] = metricType(e)
-		}
-	case HTTPRule:
-		if e.Name == "" {
-			if parts[0] = e.Path; e.Path == "" {
-				parts[0] = "/"
-			}
-		}
-	}
 	return s.join(parts)
+}
+
+// computedKey is the name that an element without one has by default.
+func (s *form) computedKey(elem reflect.Value) string {
+	switch s.elem.typ {
+	case reflect.TypeFor[Need]():
+		return elem.Interface().(Need).Component
+	case reflect.TypeFor[Metric]():
+		return metricType(elem.Interface().(Metric))
+	case reflect.TypeFor[HTTPRule]():
+		return cmp.Or(elem.Interface().(HTTPRule).Path, "/")
+	}
+	return ""
 }
 
 // join makes a key of its parts.
@@ -183,14 +184,14 @@ func (s *form) normalKey(key string) string {
 }
 
 func keyPart(v reflect.Value) string {
+	if v.Kind() == reflect.String {
+		return v.String()
+	}
 	switch k := v.Interface().(type) {
 	case JSON:
 		return manifestKey(k)
 	case fmt.Stringer:
 		return k.String()
-	}
-	if v.Kind() == reflect.String {
-		return v.String()
 	}
 	return fmt.Sprint(v.Interface())
 }

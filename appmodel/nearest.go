@@ -32,11 +32,14 @@ func didYouMean(name string, candidates []string) string {
 	return "there is " + strings.Join(slices.Compact(sorted), ", ")
 }
 
+// maxCompared is how long names may be that are compared.
+const maxCompared = 64
+
 // distance is how far two names are apart, -1 if too far to be meant: letters
 // changed, added, removed or swapped, and a known name with something before
 // or behind it.
 func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 || b == "" || a == "" {
+	if len(a) > maxCompared || len(b) > maxCompared || b == "" || a == "" {
 		return -1
 	}
 	la, lb := strings.ToLower(a), strings.ToLower(b)
@@ -44,8 +47,10 @@ func distance(a, b string) int {
 		return 0
 	}
 	limit := typos(a, b)
-	if d := edits(la, lb); d <= limit {
-		return d
+	if max(len(la)-len(lb), len(lb)-len(la)) <= limit {
+		if d := edits(la, lb); d <= limit {
+			return d
+		}
 	}
 	if short, long := min(len(la), len(lb)), max(len(la), len(lb)); short >= 4 && short*3 >= long {
 		if strings.HasPrefix(la, lb) || strings.HasPrefix(lb, la) || strings.HasSuffix(la, lb) {
@@ -63,7 +68,8 @@ func typos(a, b string) int { return max(1, min(len(a), len(b))/3) }
 
 // edits is the distance of Damerau and Levenshtein (optimal alignment).
 func edits(a, b string) int {
-	prev2, prev, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	var rows [3][maxCompared + 1]int
+	prev2, prev, row := rows[0][:len(b)+1], rows[1][:len(b)+1], rows[2][:len(b)+1]
 	for j := range prev {
 		prev[j] = j
 	}

@@ -11,6 +11,7 @@ import (
 type shape struct {
 	fields []shapeField // embedded structs are inlined
 	byName map[string]*shapeField
+	oneofs bool // some fields are members of a one-of
 }
 
 // shapeField is one field of a document.
@@ -82,6 +83,7 @@ func (s *shape) collect(t reflect.Type, prefix []int) {
 			field.ordered = field.ordered || rule == "ordered"
 		}
 		s.fields = append(s.fields, field)
+		s.oneofs = s.oneofs || field.oneof != ""
 	}
 }
 

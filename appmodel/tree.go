@@ -86,7 +86,7 @@ func (b *treeBuilder) node(s *form, v, w reflect.Value) *node {
 		if !some && !s.unit {
 			return nil
 		}
-		if p, ok := v.Interface().(Parameter); ok && p.Secret {
+		if s.typ == reflect.TypeFor[Parameter]() && v.Interface().(Parameter).Secret {
 			if d := n.fields[s.byName["default"].pos]; d != nil {
 				d.hidden = true
 			}
@@ -241,15 +241,15 @@ func jsonText(raw []byte) string {
 
 // leafText is the text by which leaves are compared. It may be secret.
 func leafText(v reflect.Value) string {
-	switch x := v.Interface().(type) {
-	case Sensitive:
-		return x.Reveal()
-	case Quantity:
-		return string(x.Canonical())
-	case JSON:
-		return jsonText(x)
-	case Duration:
-		return x.String()
+	switch v.Type() {
+	case reflect.TypeFor[Sensitive]():
+		return v.Interface().(Sensitive).Reveal()
+	case reflect.TypeFor[Quantity]():
+		return string(Quantity(v.String()).Canonical())
+	case reflect.TypeFor[JSON]():
+		return jsonText(v.Bytes())
+	case reflect.TypeFor[Duration]():
+		return Duration(v.Int()).String()
 	}
 	switch v.Kind() {
 	case reflect.String:

@@ -20,7 +20,7 @@ func Validate(a *Application) Faults {
 		return v.list.sorted()
 	}
 	v.written = a
-	v.shape(reflect.ValueOf(a).Elem(), Path{})
+	v.shape(modelForm(), reflect.ValueOf(a).Elem(), Path{})
 	v.app = WithDefaults(a)
 	v.index()
 	v.application()

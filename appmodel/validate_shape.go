@@ -1,6 +1,7 @@
 package appmodel
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -10,12 +11,13 @@ import (
 )
 
 // shape checks what the struct tags say: required fields, one-of groups,
-// enums and keys, for v and all that it holds.
-func (v *checker) shape(val reflect.Value, at Path) {
+// enums and keys, for val and all that it holds; f is its form, nil outside of
+// the model.
+func (v *checker) shape(f *form, val reflect.Value, at Path) {
 	switch val.Kind() {
 	case reflect.Pointer:
 		if !val.IsNil() {
-			v.shape(val.Elem(), at)
+			v.shape(f, val.Elem(), at)
 		}
 		return
 	case reflect.Map:
@@ -25,7 +27,7 @@ func (v *checker) shape(val reflect.Value, at Path) {
 		v.plainText(val.String(), at)
 		return
 	case reflect.Slice:
-		v.list_(val, at)
+		v.list_(f, val, at)
 		return
 	}
 	s := shapeOf(val.Type())
@@ -35,22 +37,28 @@ func (v *checker) shape(val reflect.Value, at Path) {
 		}
 		return
 	}
-	v.oneofs(s, val, at)
-	for _, f := range s.fields {
-		fv, p := val.FieldByIndex(f.index), at.field(f.name)
-		if raw, ok := fv.Interface().(JSON); ok {
-			v.rawJSON(raw, f, p)
+	if s.oneofs {
+		v.oneofs(s, val, at)
+	}
+	for i := range s.fields {
+		sf := &s.fields[i]
+		fv := val.FieldByIndex(sf.index)
+		if fv.IsZero() {
+			if sf.required && !mayBeZero(val.Type(), sf.name) {
+				v.errorf(at.field(sf.name), missingNext(sf), "is missing")
+			}
 			continue
 		}
+		p := at.field(sf.name)
 		switch {
-		case fv.IsZero() && f.required && !mayBeZero(val.Type(), f.name):
-			v.errorf(p, missingNext(f), "is missing")
-		case f.required && fv.Kind() == reflect.Slice && fv.Len() == 0:
-			v.errorf(p, missingNext(f), "is empty")
-		case len(f.enum) > 0 && !fv.IsZero():
-			v.enum(fv.String(), f.enum, p)
+		case sf.required && fv.Kind() == reflect.Slice && fv.Len() == 0:
+			v.errorf(p, missingNext(sf), "is empty")
+		case sf.typ == reflect.TypeFor[JSON]():
+			v.rawJSON(fv.Bytes(), p)
+		case len(sf.enum) > 0:
+			v.enum(fv.String(), sf.enum, p)
 		default:
-			v.shape(fv, p)
+			v.shape(f.fieldForm(sf.name), fv, p)
 		}
 	}
 }
@@ -61,7 +69,7 @@ func mayBeZero(t reflect.Type, field string) bool {
 		t == reflect.TypeFor[Schedule]() && field == "replicas"
 }
 
-func missingNext(f shapeField) string {
+func missingNext(f *shapeField) string {
 	switch {
 	case len(f.enum) > 0:
 		return "write one of " + strings.Join(f.enum, ", ")
@@ -119,36 +127,54 @@ func (v *checker) oneofs(s *shape, val reflect.Value, at Path) {
 }
 
 // list_ checks the entries of a list and their keys.
-func (v *checker) list_(val reflect.Value, at Path) {
-	list := listForm(at)
+func (v *checker) list_(f *form, val reflect.Value, at Path) {
 	seen := map[string]bool{}
 	for i := range val.Len() {
 		e := val.Index(i)
-		p := at.entry(ordinal(i))
-		key, next, told := "", "remove one of the two", ""
+		key := ""
 		switch {
-		case list != nil:
-			key, next = list.key(e), "remove one of the two, or rename it"
-			told = fmt.Sprintf(": entries of %s are told apart by %s", fieldName(at), keyNames(list))
-		case e.Kind() == reflect.String && isSet(at):
+		case f == nil:
+		case f.kind == formList:
+			key = f.key(e)
+		case f.kind == formSet && e.Kind() == reflect.String:
 			key = e.String()
 		}
+		p := at.entry(cmp.Or(key, ordinal(i)))
 		if seen[key] {
-			v.twice[p.String()] = true
-			v.errorf(p, next, "%q stands twice%s", cut(key), told)
+			p = at.entry(ordinal(i))
+			v.standsTwice(f, key, p, at)
 		} else if key != "" {
-			p, seen[key] = at.entry(key), true
+			seen[key] = true
 		}
-		v.shape(e, p)
+		v.shape(f.entryForm(), e, p)
 	}
 }
 
-func isSet(at Path) bool {
-	if at.IsZero() {
-		return false
+// standsTwice faults the entry at a path, whose key an entry before it has.
+func (v *checker) standsTwice(list *form, key string, at, listAt Path) {
+	v.twice[at.String()] = true
+	if list.kind == formSet {
+		v.errorf(at, "remove one of the two", "%q stands twice", cut(key))
+		return
 	}
-	_, f, err := locate(at)
-	return err == nil && f.kind == formSet
+	v.errorf(at, "remove one of the two, or rename it", "%q stands twice: entries of %s are told apart by %s",
+		cut(key), fieldName(listAt), keyNames(list))
+}
+
+// fieldForm is the form of a field, nil if f has no form for it.
+func (f *form) fieldForm(name string) *form {
+	if f == nil || f.kind != formStruct {
+		return nil
+	}
+	return f.byName[name].form
+}
+
+// entryForm is the form of an entry, nil if f has no form for it.
+func (f *form) entryForm() *form {
+	if f == nil || f.kind != formList && f.kind != formSet {
+		return nil
+	}
+	return f.elem
 }
 
 func fieldName(at Path) string { return at.segs[len(at.segs)-1].name }
@@ -178,17 +204,15 @@ func (v *checker) utf8Map(val reflect.Value, at Path) {
 		p := at.entry(it.Key().String())
 		v.plainText(it.Key().String(), p)
 		if raw, ok := it.Value().Interface().(JSON); ok {
-			v.rawJSON(raw, shapeField{}, p)
+			v.rawJSON(raw, p)
 		} else if it.Value().Kind() == reflect.String {
 			v.plainText(it.Value().String(), p)
 		}
 	}
 }
 
-func (v *checker) rawJSON(raw JSON, f shapeField, at Path) {
+func (v *checker) rawJSON(raw JSON, at Path) {
 	switch {
-	case len(raw) == 0 && f.required:
-		v.errorf(at, "give one", "is missing")
 	case len(raw) == 0:
 	case !json.Valid(raw):
 		v.errorf(at, "write any JSON value", "is not JSON")

@@ -130,8 +130,8 @@ type published struct {
 
 // findMainWeb finds the web port that gets the application's http route, which
 // has no hosts and so takes every request: the one published as 80, 443, 8080,
-// 8000 or 3000, in this order, else the first one written. Services that are
-// off come last.
+// 8000 or 3000, in this order, else the first one that usually serves pages,
+// else the first one. Services that are off come last.
 func (im *importer) findMainWeb() {
 	best := 0
 	for _, s := range im.services {
@@ -140,9 +140,12 @@ func (im *importer) findMainWeb() {
 				continue
 			}
 			order := []int{3000, 8000, 8080, 443, 80}
-			rank := 2 + slices.Index(order, hostPort(p))
+			rank := 3 + 2*slices.Index(order, hostPort(p))
+			if rank == 1 && webPort(int(p.Target)) && (s.known == nil || !s.known.database) {
+				rank = 2 // pages, not the API of a database
+			}
 			if len(s.cfg.Profiles) == 0 {
-				rank += 1 + len(order)
+				rank += 100
 			}
 			if rank > best {
 				best, im.mainWeb = rank, published{service: s, port: int(p.Target)}

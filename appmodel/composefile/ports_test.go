@@ -28,6 +28,10 @@ func TestRoutesNeverOverlap(t *testing.T) {
 			"{a: {image: nginx, ports: ['1234:80']}, b: {image: nginx, ports: ['1235:80']}}",
 			[]string{"a http", "b 1235/tcp"}, "a tcp route at port 1235",
 		},
+		"pages before the API of a database": {
+			"{es: {image: elasticsearch, ports: ['9200:9200']}, kibana: {image: kibana, ports: ['5601:5601']}}",
+			[]string{"es 9200/tcp", "kibana http"}, "a tcp route at port 9200",
+		},
 		"a service that is off gives way": {
 			"{a: {image: nginx, ports: ['80:80'], profiles: [x]}, b: {image: nginx, ports: ['1235:80']}}",
 			[]string{"a 80/tcp", "b http"}, "the http route to components[b] takes every host",
