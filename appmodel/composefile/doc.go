@@ -30,10 +30,11 @@
 // another service (db, db:3306, http://api:8000, jdbc:mysql://db/shop) becomes
 // a need with a template, and credentials that a known database declares lead
 // to what it provides. The main published web port (80, 443, 8080, 8000 or 3000
-// of the machine, else the first that usually serves pages) becomes an http route, which takes every
-// host; the others become tcp or udp routes. Each service keeps its compose names as aliases, since images
-// and configuration files hold them: two applications in one namespace may
-// both claim "db", which the plan refuses.
+// of the machine, else the first that usually serves pages) becomes an http
+// route, which takes every host; the others become tcp or udp routes. Each
+// service keeps its compose names as aliases, since images and configuration
+// files hold them: two applications in one namespace may both claim "db", which
+// the plan refuses.
 //
 // # The report
 //
