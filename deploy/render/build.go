@@ -94,6 +94,14 @@ func newBuilder(in Input) *builder {
 			return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Protocol, y.Protocol))
 		})
 		slices.SortFunc(c.Volumes, func(x, y appmodel.Volume) int { return cmp.Compare(x.Name, y.Name) })
+		slices.SortFunc(c.Needs, func(x, y appmodel.Need) int { return cmp.Compare(x.Name, y.Name) }) // in whose order variables stand
+		slices.SortFunc(c.Monitors, func(x, y appmodel.Monitor) int {
+			return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Path, y.Path))
+		})
+		if c.Scale != nil && c.Scale.Auto != nil {
+			slices.SortFunc(c.Scale.Auto.Metrics, func(x, y appmodel.Metric) int { return cmp.Compare(x.Name, y.Name) })
+			slices.SortFunc(c.Scale.Auto.Schedules, func(x, y appmodel.Schedule) int { return cmp.Compare(x.Name, y.Name) })
+		}
 		slices.Sort(c.Aliases)
 		if c.IsEnabled() {
 			b.comps[c.ID] = c
