@@ -4,7 +4,8 @@
 // It is for programs that read, write, compare or change such documents:
 // importers produce them, package deploy renders them for a cluster, and
 // overrides, copies, promotions and upgrades merge them. The package is pure:
-// data in, data out, no I/O.
+// data in, data out; but for the names of time zones, which are looked up in the
+// database of the machine where it has one, it does no I/O.
 //
 //	app, faults, err := appmodel.Decode(data, &appmodel.DecodeOptions{File: "shop.yaml"})
 //	if err != nil {

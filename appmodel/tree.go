@@ -43,8 +43,19 @@ func newTree(a *Application) (*node, error) {
 }
 
 type treeBuilder struct {
-	path []segment
-	err  error
+	path  []segment
+	err   error
+	spare []node // nodes are made many at a time
+}
+
+func (b *treeBuilder) make(n node) *node {
+	if len(b.spare) == 0 {
+		b.spare = make([]node, 64)
+	}
+	made := &b.spare[0]
+	b.spare = b.spare[1:]
+	*made = n
+	return made
 }
 
 // node builds the node of v; w is what the author wrote in its place, invalid
@@ -63,7 +74,7 @@ func (b *treeBuilder) node(s *form, v, w reflect.Value) *node {
 	} else if w.IsValid() && w.IsZero() && s.kind != formStruct {
 		w = reflect.Value{}
 	}
-	n := &node{form: s, implied: !w.IsValid()}
+	n := b.make(node{form: s, implied: !w.IsValid()})
 	switch s.kind {
 	case formLeaf:
 		n.text, n.value, n.hidden = leafText(v), v, s.secret()
@@ -103,7 +114,7 @@ func (b *treeBuilder) node(s *form, v, w reflect.Value) *node {
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(x, y reflect.Value) int { return cmpStrings(x.String(), y.String()) })
 		for _, k := range keys {
-			n.put(&node{form: s.elem, key: k.String(), text: leafText(v.MapIndex(k)), value: v.MapIndex(k), implied: n.implied})
+			n.put(b.make(node{form: s.elem, key: k.String(), text: leafText(v.MapIndex(k)), value: v.MapIndex(k), implied: n.implied}))
 		}
 	case formJSON:
 		j := jsonNode(s, JSON(v.Bytes()))
@@ -122,7 +133,7 @@ func (b *treeBuilder) element(n *node, v, w reflect.Value) {
 	var key string
 	if n.form.kind == formSet {
 		key = leafText(v)
-		e = &node{form: n.form.elem, text: key, value: v, implied: !w.IsValid()}
+		e = b.make(node{form: n.form.elem, text: key, value: v, implied: !w.IsValid()})
 	} else {
 		key = n.form.key(v)
 		b.path = append(b.path, segment{name: key, key: true})
