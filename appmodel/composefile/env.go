@@ -114,7 +114,7 @@ func (im *importer) dotenv(data []byte) (vars map[string]string, err error) {
 		return nil, fmt.Errorf("%s", problem)
 	}
 	return dotenv.ParseWithLookup(bytes.NewReader(data), func(name string) (string, bool) {
-		return im.reader.lookup(name)
+		return im.reader.lookup(name, string(data))
 	})
 }
 

@@ -82,15 +82,18 @@ func (r *reader) want(path, text string, null bool) {
 	}
 }
 
-// lookup is the value of a variable; that of a generated one is its mark.
-func (r *reader) lookup(name string) (string, bool) {
+// lookup is the value of a variable of a text; that of a generated one is its
+// mark. One that nobody gave counts as empty, unless the text asks whether it is
+// set: compose-go prints a warning of what is not.
+func (r *reader) lookup(name, text string) (string, bool) {
 	if v, there := r.environment[name]; there {
 		return v, true
 	}
 	if r.generated[name] {
 		return mark(name), true
 	}
-	return "", false
+	asks := strings.Contains(text, "{"+name+"-") || strings.Contains(text, "{"+name+"?") || strings.Contains(text, "{"+name+"+")
+	return "", !asks
 }
 
 // unmark removes marks from where no secret may stand.

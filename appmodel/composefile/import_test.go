@@ -213,3 +213,19 @@ volumes: {data: }
 		"DATABASE_URL": "postgres://${need.db.user}:${need.db.password}@${need.db.address}/app",
 	}, env)
 }
+
+func TestVariablesThatNobodyGave(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"$MODE": "", "a${MODE}b": "ab", "${MODE:-x}": "x", "${MODE-x}": "x", "${MODE:+x}": "", "${MODE+x}": "",
+		"${MODE-x} ${MODE}": "x ", "${A:-${MODE}}": "", "${A-${MODE-y}}": "y", "$$MODE": "$MODE",
+	} {
+		app, _, err := composefile.Import(t.Context(), []byte("services: {a: {image: x, environment: {V: '"+text+"'}}}"), nil)
+		require.NoError(t, err, text)
+		require.Equal(t, want, app.Components[0].Env[0].Value, text)
+	}
+	for _, text := range []string{"${MODE?}", "${MODE:?}", "${MODE?no} ${MODE}", "${MODE:?no} ${MODE}"} {
+		_, _, err := composefile.Import(t.Context(), []byte("services: {a: {image: x, environment: {V: '"+text+"'}}}"), nil)
+		require.ErrorContains(t, err, "required variable MODE is missing a value", text)
+	}
+}

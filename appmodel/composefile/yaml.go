@@ -286,7 +286,7 @@ func (r *reader) substitute(s *source, n *yaml.Node, path string) (string, bool)
 	var missing []string
 	size := 0
 	v, err := template.SubstituteWithOptions(n.Value, func(name string) (string, bool) {
-		v, there := r.lookup(name)
+		v, there := r.lookup(name, n.Value)
 		if _, given := r.environment[name]; !given {
 			missing = append(missing, name)
 		}
