@@ -376,6 +376,10 @@ func (d *Deployer) planObject(p *Plan, l *live, o *desired) (*Change, []Refusal)
 	change.UID = obj.UID
 	known, _ := l.known(o.Ref)
 	mine := l.owns(obj)
+	if obj.Deleting && mine && o.Kind != kindClaim.Kind { // as after a replacement that died; it is waited for
+		change.Action, change.Reason = ActionReplace, "it is being deleted"
+		return change, nil
+	}
 	if obj.Deleting {
 		return change, []Refusal{{Object: o.Ref, Reason: "it is being deleted", Next: "wait until it is gone, then plan again"}}
 	}
