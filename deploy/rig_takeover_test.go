@@ -2,7 +2,6 @@ package deploy_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -66,7 +65,7 @@ func TestRigAnotherProcessTakesOver(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, journal.Done, op.State, op.Error)
 				n++
-				t.Log(fmt.Sprintf("taken over and done after %v, attempts %d", time.Since(begun).Round(100*time.Millisecond), op.Attempts))
+				t.Logf("taken over and done after %v, attempts %d", time.Since(begun).Round(100*time.Millisecond), op.Attempts)
 			}
 			require.Equal(t, 1, n)
 			cancel()
