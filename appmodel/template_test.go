@@ -2,8 +2,6 @@ package appmodel
 
 import (
 	"errors"
-	"os"
-	"regexp"
 	"testing"
 
 	"github.com/appspan-dev/appspan"
@@ -69,15 +67,4 @@ func TestTemplatesThatAreNone(t *testing.T) {
 	_, err = tmpl.Expand(func(TemplateRef) (string, error) { return "", cause })
 	require.ErrorIs(t, err, cause)
 	require.EqualError(t, err, "${param.a}: nobody knows")
-}
-
-func TestTheExampleOfTheReferenceIsValid(t *testing.T) {
-	t.Parallel()
-	doc, err := os.ReadFile("../docs/appmodel.md")
-	require.NoError(t, err)
-	m := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(doc)
-	require.NotNil(t, m)
-	_, faults, err := Decode(m[1], nil)
-	require.NoError(t, err)
-	require.Empty(t, faults)
 }
