@@ -80,6 +80,16 @@ func identityPromises() []promise {
 			_, err := view.Get(e.ctx, elsewhere.Ref)
 			e.ErrorIs(err, appspan.ErrDenied)
 		}},
+		{name: "a role may allow to read the namespace that it is in", why: why, run: func(e *env) {
+			user := unique("inside")
+			e.apply(e.object("rbac.authorization.k8s.io/v1 Role inside", "rules: [{apiGroups: [''], resources: [namespaces], verbs: [get]}]"))
+			e.apply(e.object("rbac.authorization.k8s.io/v1 RoleBinding inside",
+				"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: inside}\nsubjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: '"+user+"'}]"))
+			view := e.as(driver.Identity{User: user})
+			e.allowed(view, driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: e.namespace()})
+			_, err := view.Get(e.ctx, driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: "kube-system"})
+			e.ErrorIs(err, appspan.ErrDenied)
+		}},
 		{name: "closing a view leaves the cluster open", why: "driver.Impersonator.As", run: func(e *env) {
 			obj := e.apply(e.object("v1 ConfigMap open", ""))
 			e.NoError(e.as(driver.Identity{User: unique("user")}).Close())

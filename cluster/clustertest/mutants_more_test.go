@@ -155,13 +155,14 @@ func identityMutants() map[string]mutation {
 		})
 	}
 	return map[string]mutation{
-		"an identity without a role is denied":     reads("Secret", "hidden"),
-		"an identity without a role may not write": viewed(func(x *mutant, _ driver.Identity, v *view) { v.apply = x.full.Apply }),
-		"a role allows what it says to a user":     denied(func(id driver.Identity) bool { return strings.HasPrefix(id.User, "ct-reader") }),
-		"a role allows what it says to a group":    denied(func(id driver.Identity) bool { return len(id.Groups) > 0 }),
-		"a role allows no more than it says":       viewed(func(x *mutant, _ driver.Identity, v *view) { v.remove = x.full.Delete }),
-		"a role counts in its namespace only":      reads("ConfigMap", "hidden"),
-		"closing a view leaves the cluster open":   viewed(func(x *mutant, _ driver.Identity, v *view) { v.close = x.full.Close }),
+		"an identity without a role is denied":                 reads("Secret", "hidden"),
+		"an identity without a role may not write":             viewed(func(x *mutant, _ driver.Identity, v *view) { v.apply = x.full.Apply }),
+		"a role allows what it says to a user":                 denied(func(id driver.Identity) bool { return strings.HasPrefix(id.User, "ct-reader") }),
+		"a role may allow to read the namespace that it is in": denied(func(id driver.Identity) bool { return strings.HasPrefix(id.User, "ct-inside") }),
+		"a role allows what it says to a group":                denied(func(id driver.Identity) bool { return len(id.Groups) > 0 }),
+		"a role allows no more than it says":                   viewed(func(x *mutant, _ driver.Identity, v *view) { v.remove = x.full.Delete }),
+		"a role counts in its namespace only":                  reads("ConfigMap", "hidden"),
+		"closing a view leaves the cluster open":               viewed(func(x *mutant, _ driver.Identity, v *view) { v.close = x.full.Close }),
 	}
 }
 
