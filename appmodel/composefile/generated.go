@@ -19,8 +19,8 @@ func hasMark(text string) bool { return strings.Contains(text, markStart) }
 
 // wholeMark is the variable whose mark is the whole of a text.
 func wholeMark(text string) string {
-	name, ok := strings.CutPrefix(text, markStart)
-	if name, ok = strings.CutSuffix(name, markEnd); ok && text == mark(name) && !hasMark(name) {
+	name := strings.TrimSuffix(strings.TrimPrefix(text, markStart), markEnd)
+	if text == mark(name) && !hasMark(name) {
 		return name
 	}
 	return ""
