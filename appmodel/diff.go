@@ -15,12 +15,8 @@ import (
 // and policies, and nothing changed that is locked; the error, which wraps
 // appspan.ErrInvalid, lists what else differs.
 func Diff(a, b *Application) (*Override, error) {
-	x, err := newTree(a)
-	if err != nil {
-		return nil, err
-	}
-	y, err := newTree(b)
-	if err != nil {
+	trees, errs := newTrees(a, b)
+	if err := cmp.Or(errs...); err != nil {
 		return nil, err
 	}
 	policies, err := newPolicies(a.Policies)
@@ -28,7 +24,7 @@ func Diff(a, b *Application) (*Override, error) {
 		return nil, err
 	}
 	d := &differ{}
-	set := d.structure(x, y, Path{}, policies)
+	set := d.structure(trees[0], trees[1], Path{}, policies)
 	if err := d.faults.sorted().Err(); err != nil {
 		return nil, err
 	}

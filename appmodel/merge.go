@@ -86,14 +86,13 @@ type MergeResult struct {
 // same again changes nothing.
 func Merge(base, ours, theirs *Application, opts *MergeOptions) (*MergeResult, error) {
 	m := &merger{result: &MergeResult{}, decisions: map[string]Decision{}}
-	var trees [3]*node
-	for i, side := range []*Application{base, ours, theirs} {
-		tree, err := newTree(side)
+	built, errs := newTrees(base, ours, theirs)
+	for i, err := range errs {
 		if err != nil {
 			return nil, fmt.Errorf("merge: %s: %w", []string{"base", "ours", "theirs"}[i], err)
 		}
-		trees[i] = tree
 	}
+	trees := [3]*node(built)
 	scope, err := newPolicies(theirs.Policies)
 	if err != nil {
 		return nil, fmt.Errorf("merge: theirs: %w", err)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/appspan-dev/appspan"
 )
@@ -40,6 +41,17 @@ func newTree(a *Application) (*node, error) {
 	b := &treeBuilder{}
 	n := b.node(modelForm(), reflect.ValueOf(filled).Elem(), reflect.ValueOf(a).Elem())
 	return n, b.err
+}
+
+// newTrees builds the trees of several applications at the same time.
+func newTrees(apps ...*Application) (trees []*node, errs []error) {
+	trees, errs = make([]*node, len(apps)), make([]error, len(apps))
+	var all sync.WaitGroup
+	for i, a := range apps {
+		all.Go(func() { trees[i], errs[i] = newTree(a) })
+	}
+	all.Wait()
+	return trees, errs
 }
 
 type treeBuilder struct {
