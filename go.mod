@@ -8,6 +8,7 @@ require (
 	github.com/robfig/cron/v3 v3.0.1
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/stretchr/testify v1.12.1
+	go.etcd.io/bbolt v1.5.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sync v0.24.0
 	golang.org/x/tools v0.52.0
@@ -21,15 +22,12 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require (
-	go.etcd.io/bbolt v1.5.0 // indirect
-	k8s.io/component-base v0.37.2 // indirect
-)
+require k8s.io/component-base v0.37.2 // indirect
 
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/hashicorp/yamux v0.1.2
-	k8s.io/component-helpers v0.37.2 // indirect
+	k8s.io/component-helpers v0.37.2
 	k8s.io/pod-security-admission v0.37.2
 )
 
