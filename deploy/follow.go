@@ -22,6 +22,7 @@ type view struct {
 	expected []driver.Ref
 	services []string
 	revision int
+	deployed bool
 	// ended are Jobs that have run and may have been cleaned up since.
 	ended []driver.Ref
 }
@@ -150,7 +151,7 @@ func (v view) status(clusterName string, objects []driver.Object) status.Cluster
 		}
 	}
 	s := status.OfCluster(status.Input{Application: v.app, Name: clusterName, Namespace: v.scope.namespace,
-		Objects: objects, Expected: v.expected, Services: v.services, Now: time.Now().UTC()})
+		Objects: objects, Expected: v.expected, Deployed: v.deployed, Services: v.services, Now: time.Now().UTC()})
 	s.Revision = v.revision
 	return s
 }
@@ -185,7 +186,7 @@ func (f *follower) next(ctx context.Context, limit <-chan time.Time) error {
 func (a *applier) see(ctx context.Context) *follower {
 	if a.eyes == nil {
 		w := a.fresh.work
-		v := view{scope: w.live.scope, app: w.app.app, services: w.services, revision: a.result.Revision}
+		v := view{scope: w.live.scope, app: w.app.app, services: w.services, revision: a.result.Revision, deployed: true}
 		for _, o := range w.objects {
 			if o.Component != "" {
 				v.expected = append(v.expected, o.Ref)

@@ -147,7 +147,7 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 	if err != nil {
 		return nil, err
 	}
-	v.revision = st.record.Revision
+	v.revision, v.deployed = st.record.Revision, true
 	for key, known := range st.record.Inventory {
 		ref := refOfKey(key, v.scope.namespace)
 		v.expected = append(v.expected, ref)

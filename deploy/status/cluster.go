@@ -32,6 +32,9 @@ type Input struct {
 	// does not live is Absent; one that is not among them is left out. Kinds
 	// that are no workloads are passed over. Empty: what lives is taken.
 	Expected []driver.Ref
+	// Deployed: the application is there, though perhaps nothing of it is an
+	// object.
+	Deployed bool
 	// Services must have endpoints, by name.
 	Services []string
 	// Now is the time of the observation.
@@ -83,13 +86,17 @@ type observer struct {
 func OfCluster(in Input) Cluster {
 	c := Cluster{Name: in.Name, Namespace: in.Namespace, Fresh: true, ObservedAt: in.Now.UTC()}
 	o := observe(in)
-	if len(o.parts) == 0 && len(o.pods) == 0 && len(in.Expected) == 0 {
+	if len(o.parts) == 0 && len(o.pods) == 0 && len(in.Expected) == 0 && !in.Deployed {
 		c.Value = Absent
 	}
 	for _, id := range o.components() {
 		c.Components = append(c.Components, o.component(id))
 	}
-	if c.Value == "" {
+	switch {
+	case c.Value != "":
+	case len(c.Components) == 0 && in.Deployed:
+		c.Value = Ready // it has nothing that could be otherwise
+	default:
 		c.Value = overall(c.Components)
 	}
 	return c
@@ -276,6 +283,11 @@ func (o *observer) component(id string) Component {
 	if stopped > 0 && stopped == len(values) {
 		c.Value = Stopped
 	}
+	if least := o.least(id); c.Value == Stopped && least > 0 {
+		c.Value, c.Message = Failed, fmt.Sprintf("scaled to zero, and the application asks for %d", least)
+		causes = append(causes, Cause{Reason: ScaledToZero, Message: c.Message, Object: parts[0].object.String(), Count: 1,
+			Next: "deploy the application again, or scale it up", rank: 7})
+	}
 	if c.Value == Ready && c.Replicas.Desired > 0 {
 		v, cause := o.network(id, parts)
 		if c.Value = v; cause != nil {
@@ -286,14 +298,32 @@ func (o *observer) component(id string) Component {
 	return c
 }
 
+// least is how many replicas the application asks for, at least, of what runs
+// all the time; zero if it does not say or may stop.
+func (o *observer) least(id string) int {
+	m := o.model(id)
+	if m == nil || m.Kind != appmodel.KindService && m.Kind != appmodel.KindStateful {
+		return 0
+	}
+	switch s := m.Scale; {
+	case s == nil:
+		return 1
+	case s.Auto != nil && s.Auto.Min != nil:
+		return *s.Auto.Min
+	case s.Auto == nil && s.Replicas != nil:
+		return *s.Replicas
+	}
+	return 1
+}
+
 // withoutWorkload is a component of which nothing is a workload: what is
 // elsewhere, or objects that just exist. It holds nobody up, if it was deployed.
 func (o *observer) withoutWorkload(c Component, m *appmodel.Component) Component {
-	deployed := len(o.in.Expected) > 0 || len(o.parts) > 0
+	deployed := len(o.in.Expected) > 0 || len(o.parts) > 0 || o.in.Deployed
 	switch {
 	case m.Kind == appmodel.KindExternal && deployed:
 		c.Value, c.Message = Ready, "elsewhere; its health is not checked"
-	case (m.Kind == appmodel.KindObjects || m.Kind == appmodel.KindChart) && len(o.in.Expected) > 0:
+	case (m.Kind == appmodel.KindObjects || m.Kind == appmodel.KindChart) && (len(o.in.Expected) > 0 || o.in.Deployed):
 		c.Value, c.Message = Ready, "it has no workload; its health is not checked"
 	default:
 		c.Value, c.Message = Absent, "it is not there"

@@ -82,6 +82,7 @@ const (
 	ClaimLost        Reason = "ClaimLost"
 	DeadlineExceeded Reason = "DeadlineExceeded"
 	JobFailed        Reason = "JobFailed"
+	ScaledToZero     Reason = "ScaledToZero" // by hand; the application asks for replicas
 	NoEndpoints      Reason = "NoEndpoints"
 	PodFailed        Reason = "PodFailed"
 )
