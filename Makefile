@@ -41,7 +41,7 @@ unit: ## units, fakes and architecture rules, shuffled, with -race
 .PHONY: rig
 rig: ## the rig's own tests, then every TestRig on real control planes (built once, about six minutes)
 	$(GO) -C internal/rig test -count=1 -timeout 20m ./...
-	$(if $(rig_packages),$(RIG) $(GO) test -count=1 -run TestRig -timeout 15m $(rig_packages),@echo "no tests on real control planes")
+	$(if $(rig_packages),$(RIG) $(GO) test -p 1 -count=1 -run TestRig -timeout 15m $(rig_packages),@echo "no tests on real control planes")
 
 .PHONY: soak
 soak: ## the same with the big counts; the log goes to docs/soak
@@ -57,7 +57,7 @@ soak: ## the same with the big counts; the log goes to docs/soak
 .PHONY: soak-run
 soak-run:
 	$(GO) test $(RACE) -shuffle=$(SEED) -count=$(COUNT) -timeout 4h ./...
-	$(if $(rig_packages),$(RIG) $(GO) test -shuffle=$(SEED) -count=$(COUNT) -run TestRig -timeout 4h $(rig_packages))
+	$(if $(rig_packages),$(RIG) $(GO) test -p 1 -shuffle=$(SEED) -count=$(COUNT) -run TestRig -timeout 4h $(rig_packages))
 
 .PHONY: bench
 bench: CLUSTERS = 1
