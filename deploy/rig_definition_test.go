@@ -15,7 +15,7 @@ import (
 // neither of the kind nor of the namespace, and another deployment of the same
 // brings all of it again.
 func TestRigAnApplicationBringsAKindAndObjectsOfIt(t *testing.T) {
-	t.Parallel()
+	// not parallel: what others list must not come and go
 	r := newRig(t, "kinds", rigOptions{})
 	group := r.namespace + ".example.com" // definitions are of the whole cluster
 	app := decode(t, strings.ReplaceAll(widgets, "example.com", group))
