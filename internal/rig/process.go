@@ -71,6 +71,17 @@ func (p *process) signal(s syscall.Signal) error {
 	return nil
 }
 
+// pause stops the process and returns when it has stopped.
+func (p *process) pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := awaitStopped(p.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
 // kill ends the process, which has no children, and waits for the end. What it was doing is of no value to anybody.
 func (p *process) kill() {
 	_ = p.signal(syscall.SIGKILL)

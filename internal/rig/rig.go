@@ -150,7 +150,7 @@ func (c *ControlPlane) PIDs() map[string]int {
 }
 
 // Pause makes the API server stop answering while its connections stay open, as when a network swallows packets.
-func (c *ControlPlane) Pause() error { return c.apiserver.signal(syscall.SIGSTOP) }
+func (c *ControlPlane) Pause() error { return c.apiserver.pause() }
 
 // Resume ends a pause.
 func (c *ControlPlane) Resume() error { return c.apiserver.signal(syscall.SIGCONT) }
