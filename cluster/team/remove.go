@@ -77,21 +77,22 @@ func (t *Teams) PlanDelete(ctx context.Context, id string, opts *DeleteOptions) 
 	if err := t.authorize(ctx, appspan.VerbRead, "team", id, ""); err != nil {
 		return Removal{}, err
 	}
-	d, err := load(ctx, t.records, id)
-	if err != nil {
-		return Removal{}, err
-	}
-	o, err := t.deleteOptions(ctx, d, opts)
+	d, o, err := t.toDelete(ctx, id, opts)
 	if err != nil {
 		return Removal{}, err
 	}
 	return t.removal(ctx, d, o, false)
 }
 
-func (t *Teams) deleteOptions(ctx context.Context, d document, opts *DeleteOptions) (DeleteOptions, error) {
+// toDelete reads the team that is to be deleted, and checks how.
+func (t *Teams) toDelete(ctx context.Context, id string, opts *DeleteOptions) (document, DeleteOptions, error) {
 	var o DeleteOptions
 	if opts != nil {
 		o = *opts
+	}
+	d, err := load(ctx, t.records, id)
+	if err != nil {
+		return d, o, err
 	}
 	if o.Data == "" {
 		o.Data = DataKeep
@@ -99,19 +100,19 @@ func (t *Teams) deleteOptions(ctx context.Context, d document, opts *DeleteOptio
 	switch o.Data {
 	case DataKeep, DataDelete:
 		if o.To != "" {
-			return o, fmt.Errorf("deletion of team %s: %w: DeleteOptions.To is for DataMove only", d.ID, appspan.ErrInvalid)
+			return d, o, fmt.Errorf("deletion of team %s: %w: DeleteOptions.To is for DataMove only", d.ID, appspan.ErrInvalid)
 		}
 	case DataMove:
 		if o.To == d.ID {
-			return o, fmt.Errorf("deletion of team %s: %w: its data can't move to itself; name another team", d.ID, appspan.ErrInvalid)
+			return d, o, fmt.Errorf("deletion of team %s: %w: its data can't move to itself; name another team", d.ID, appspan.ErrInvalid)
 		}
 		if _, err := load(ctx, t.records, o.To); err != nil {
-			return o, fmt.Errorf("deletion of team %s: DeleteOptions.To: %w", d.ID, err)
+			return d, o, fmt.Errorf("deletion of team %s: DeleteOptions.To: %w", d.ID, err)
 		}
 	default:
-		return o, fmt.Errorf("deletion of team %s: %w: DeleteOptions.Data is %q; use keep, delete or move", d.ID, appspan.ErrInvalid, o.Data)
+		return d, o, fmt.Errorf("deletion of team %s: %w: DeleteOptions.Data is %q; use keep, delete or move", d.ID, appspan.ErrInvalid, o.Data)
 	}
-	return o, nil
+	return d, o, nil
 }
 
 // Delete deletes a team: its objects and rights on all its clusters, its
@@ -124,11 +125,7 @@ func (t *Teams) Delete(ctx context.Context, id string, opts *DeleteOptions) (Rem
 	if err := t.authorize(ctx, appspan.VerbDelete, "team", id, ""); err != nil {
 		return Removal{}, err
 	}
-	d, err := load(ctx, t.records, id)
-	if err != nil {
-		return Removal{}, err
-	}
-	o, err := t.deleteOptions(ctx, d, opts)
+	d, o, err := t.toDelete(ctx, id, opts)
 	if err != nil {
 		return Removal{}, err
 	}
