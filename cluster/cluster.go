@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/appspan-dev/appspan/cluster/driver"
@@ -34,7 +35,8 @@ type Cluster struct {
 	name   string
 	driver driver.Cluster
 	opts   Options
-	info   *infoCache // shared with the views of As
+	info   *infoCache                         // shared with the views of As
+	labels *atomic.Pointer[map[string]string] // shared with the views of As
 	health health
 	close  sync.Once
 	closed error
@@ -49,7 +51,8 @@ func New(name string, d driver.Cluster, opts *Options) *Cluster {
 	if o.Attempts < 1 {
 		o.Attempts = 4
 	}
-	o.Labels = maps.Clone(o.Labels)
+	labels := &atomic.Pointer[map[string]string]{}
+	labels.Store(new(maps.Clone(o.Labels)))
 	positive := func(d *time.Duration, otherwise time.Duration) {
 		if *d <= 0 {
 			*d = otherwise
@@ -58,7 +61,7 @@ func New(name string, d driver.Cluster, opts *Options) *Cluster {
 	positive(&o.Timeout, 30*time.Second)
 	positive(&o.InfoTTL, 5*time.Minute)
 	positive(&o.PollInterval, 10*time.Second)
-	return &Cluster{name: name, driver: d, opts: o, info: &infoCache{turn: make(chan struct{}, 1), uid: o.UID}}
+	return &Cluster{name: name, driver: d, opts: o, info: &infoCache{turn: make(chan struct{}, 1), uid: o.UID}, labels: labels}
 }
 
 // As finds the optional interface T (driver.Subresourcer, driver.LogStreamer,
@@ -69,8 +72,9 @@ func As[T any](c *Cluster) (T, bool) { return driver.As[T](c.driver) }
 // Name is the cluster's name.
 func (c *Cluster) Name() string { return c.name }
 
-// Labels returns a copy of the cluster's labels.
-func (c *Cluster) Labels() map[string]string { return maps.Clone(c.opts.Labels) }
+// Labels returns a copy of the cluster's labels. A Fleet changes them as they
+// are changed in its registry.
+func (c *Cluster) Labels() map[string]string { return maps.Clone(*c.labels.Load()) }
 
 // Driver is the driver that the cluster works through.
 func (c *Cluster) Driver() driver.Cluster { return c.driver }

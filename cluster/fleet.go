@@ -157,7 +157,10 @@ func (f *Fleet) audit(ctx context.Context, verb appspan.Verb, name string, outco
 }
 
 // Cluster returns the cluster of a name; one that is not registered is
-// appspan.ErrNotFound. It does not wait for the cluster to answer.
+// appspan.ErrNotFound. It does not wait for the cluster to answer. It is the
+// fleet's: do not close it. It is closed, and calls that run on it fail, when
+// the cluster is removed, or when other credentials are registered for it;
+// every other change leaves it open.
 func (f *Fleet) Cluster(ctx context.Context, name string) (*Cluster, error) {
 	if err := f.authorize(ctx, appspan.VerbRead, name); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,7 +39,8 @@ type Status struct {
 type member struct {
 	name    string
 	cluster *Cluster
-	// revision is that of the record from which it was opened.
+	way     [sha256.Size]byte
+	// revision is that of the record that it follows. The fleet's lock is over it.
 	revision string
 
 	checking chan struct{} // holds one token while a check runs
@@ -51,6 +53,45 @@ type member struct {
 	inspection *Inspection
 	info       *Info
 	views      map[string]*Cluster // by team
+}
+
+func newMember(c *Cluster, rec *storedRecord) *member {
+	m := &member{name: rec.Name, cluster: c, way: way(&rec.Registration), revision: rec.revision, reg: rec.Registration,
+		checking: make(chan struct{}, 1), judged: judgement{health: Connecting}, since: time.Now().UTC()}
+	m.reg.Config = nil
+	return m
+}
+
+// way is a digest of all that leads to a cluster, so that credentials are kept
+// by its driver alone.
+func way(r *Registration) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Provider, r.Context, r.Config))
+}
+
+// follow takes over what a record says, and reports false if that is another
+// way to the cluster, or to another cluster.
+func (m *member) follow(rec *storedRecord) bool {
+	if m.way != way(&rec.Registration) {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.reg.UID != rec.UID && (m.reg.UID != "" || !m.cluster.info.is(rec.UID)) {
+		return false
+	}
+	m.revision, m.reg = rec.revision, rec.Registration
+	m.reg.Config = nil
+	m.cluster.labels.Store(&m.reg.Labels)
+	return true
+}
+
+// inherit takes over what is known of the same cluster.
+func (m *member) inherit(old *member) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	if old.reg.UID == m.reg.UID {
+		m.judged, m.since, m.checked, m.info, m.inspection = old.judged, old.since, old.checked, old.info, old.inspection
+	}
 }
 
 func (m *member) status() Status {

@@ -282,8 +282,8 @@ func (f *fleet) open(rec storage.Record) (*storedRecord, error) {
 
 // Change changes a cluster's registration: edit gets it without its
 // configuration and may change everything but its name and UID. With another
-// configuration the cluster must answer and be the same one. It is atomic;
-// edit may be called more than once.
+// configuration the cluster must answer and be the same one, and is opened
+// anew. It is atomic; edit may be called more than once.
 func (f *Fleet) Change(ctx context.Context, name string, edit func(*Registration) error) error {
 	if err := f.authorize(ctx, appspan.VerbUpdate, name); err != nil {
 		return err

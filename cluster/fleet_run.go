@@ -18,8 +18,8 @@ import (
 // fullEvery is how many checks there are to one that reads everything.
 const fullEvery = 10
 
-// join opens the cluster of a record, or takes over what has not changed; the
-// old one is closed if its way to the cluster is not the same.
+// join opens the cluster of a record. One that is open stays so, with all that
+// is going on there, unless the way to it has changed.
 func (f *fleet) join(ctx context.Context, rec *storedRecord) (*member, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -27,22 +27,16 @@ func (f *fleet) join(ctx context.Context, rec *storedRecord) (*member, error) {
 		return nil, errFleetClosed
 	}
 	old := f.members[rec.Name]
-	if old != nil && old.revision == rec.revision {
+	if old != nil && (old.revision == rec.revision || old.follow(rec)) {
 		return old, nil
 	}
 	c, err := f.connect(ctx, &rec.Registration)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{name: rec.Name, cluster: c, revision: rec.revision, reg: rec.Registration, checking: make(chan struct{}, 1),
-		judged: judgement{health: Connecting}, since: time.Now().UTC()}
-	m.reg.Config = nil
+	m := newMember(c, rec)
 	if old != nil {
-		old.mu.Lock()
-		if old.reg.UID == m.reg.UID {
-			m.judged, m.since, m.checked, m.info, m.inspection = old.judged, old.since, old.checked, old.info, old.inspection
-		}
-		old.mu.Unlock()
+		m.inherit(old)
 		if err := old.close(); err != nil {
 			f.opts.Logger.Warn("closing a cluster", "cluster", rec.Name, "error", err)
 		}
@@ -272,7 +266,7 @@ func (f *Fleet) History(ctx context.Context, name string) ([]Transition, error) 
 // cluster waits for another.
 func (f *Fleet) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{fleet: f.fleet, loops: map[string]context.CancelFunc{}}
+	r := &runner{fleet: f.fleet, loops: map[string]loop{}}
 	r.wg.Go(func() { f.tombstones(ctx) })
 	err := r.follow(ctx)
 	cancel()
@@ -287,7 +281,13 @@ func (f *Fleet) Run(ctx context.Context) error {
 type runner struct {
 	*fleet
 	wg    sync.WaitGroup
-	loops map[string]context.CancelFunc // of the members' checks
+	loops map[string]loop // by cluster
+}
+
+// loop is the checks of one member.
+type loop struct {
+	member *member
+	cancel context.CancelFunc
 }
 
 // follow keeps members as they are registered.
@@ -336,15 +336,18 @@ func (r *runner) admit(ctx context.Context, rec storage.Record) {
 		r.opts.Logger.Error("a registered cluster cannot be opened", "record", rec.Key, "error", err)
 		return
 	}
+	if r.loops[m.name].member == m {
+		return
+	}
 	r.stop(m.name)
-	loop, cancel := context.WithCancel(ctx)
-	r.loops[m.name] = cancel
-	r.wg.Go(func() { r.look(loop, m) })
+	looking, cancel := context.WithCancel(ctx)
+	r.loops[m.name] = loop{m, cancel}
+	r.wg.Go(func() { r.look(looking, m) })
 }
 
 func (r *runner) stop(name string) {
-	if cancel := r.loops[name]; cancel != nil {
-		cancel()
+	if l, ok := r.loops[name]; ok {
+		l.cancel()
 		delete(r.loops, name)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +45,7 @@ func (p *clouds) Open(_ context.Context, spec driver.Spec) (driver.Cluster, erro
 	if c == nil {
 		return nil, fmt.Errorf("%w: the configuration leads nowhere", appspan.ErrInvalid)
 	}
-	return &away{Cluster: c, clouds: p, config: string(spec.Config)}, nil
+	return &away{Cluster: c, clouds: p, config: string(spec.Config), closed: make(chan struct{})}, nil
 }
 
 // away is a cluster that may be down; closing it leaves the cluster alone.
@@ -54,9 +53,14 @@ type away struct {
 	driver.Cluster
 	clouds *clouds
 	config string
+	closed chan struct{}
 }
 
-func (a *away) Close() error           { return nil }
+func (a *away) Close() error {
+	close(a.closed)
+	return nil
+}
+
 func (a *away) Unwrap() driver.Cluster { return a.Cluster }
 
 var errHangs = fmt.Errorf("it hangs")
@@ -253,6 +257,66 @@ func TestAChangeIsSeenByEveryProcessAndNeverByAnotherCluster(t *testing.T) {
 	})
 }
 
+func TestAChangeThatIsNotOfItsCredentialsLeavesAClusterOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPark(t, "eu-1")
+		defer p.close(t)
+		p.clouds.set("secret-of-eu-1", errHangs)
+		_, err := p.Add(t.Context(), of("eu-1"), &cluster.AddOptions{Unverified: true})
+		require.NoError(t, err)
+		p.clouds.set("secret-of-eu-1", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		open, err := p.Cluster(t.Context(), "eu-1")
+		require.NoError(t, err)
+		team, err := p.For(appspan.Subject{ID: "anna", Team: "shop"}).Cluster(t.Context(), "eu-1")
+		require.NoError(t, err)
+		driverOf, _ := cluster.As[*away](open)
+		isClosed := func() bool {
+			select {
+			case <-driverOf.closed:
+				return true
+			default:
+				return false
+			}
+		}
+
+		time.Sleep(time.Minute) // it is recognised, which changes its record
+		synctest.Wait()
+		s, err := p.Status(t.Context(), "eu-1")
+		require.NoError(t, err)
+		require.NotEmpty(t, s.UID)
+		require.NoError(t, p.Change(t.Context(), "eu-1", func(r *cluster.Registration) error {
+			r.Labels, r.Description, r.Maintenance = map[string]string{"tier": "gold"}, "the first one", "new disks"
+			return nil
+		}))
+		synctest.Wait()
+		same, err := p.Cluster(t.Context(), "eu-1")
+		require.NoError(t, err)
+		require.Same(t, open, same)
+		require.False(t, isClosed())
+		require.Equal(t, map[string]string{"tier": "gold"}, open.Labels())
+		require.Equal(t, open.Labels(), team.Labels())
+
+		p.clouds.by["renewed"] = p.clouds.by["secret-of-eu-1"]
+		require.NoError(t, p.Change(t.Context(), "eu-1", func(r *cluster.Registration) error { r.Config = []byte("renewed"); return nil }))
+		synctest.Wait()
+		renewed, err := p.Cluster(t.Context(), "eu-1")
+		require.NoError(t, err)
+		require.NotSame(t, open, renewed)
+		require.True(t, isClosed())
+		s, err = p.Status(t.Context(), "eu-1")
+		require.NoError(t, err)
+		require.Equal(t, cluster.Maintenance, s.Health)
+		require.NotNil(t, s.Inspection, "what was known of it is not forgotten")
+		cancel()
+		require.NoError(t, <-done)
+		delete(p.clouds.by, "renewed")
+	})
+}
+
 func TestAClusterIsNotRemovedWhileApplicationsRunThere(t *testing.T) {
 	t.Parallel()
 	p := newPark(t, "eu-1")
@@ -405,64 +469,4 @@ func TestResealMakesOldKeysUnneeded(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.Forgotten(t.Context())
 	require.NoError(t, err)
-}
-
-// TestFiveHundredClustersWaitForNobody also prints what the fleet costs.
-func TestFiveHundredClustersWaitForNobody(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := newPark(t, "eu-1")
-		defer p.close(t)
-		shared := p.clouds.by["secret-of-eu-1"]
-		const all, dead, silent = 500, 50, 20
-		for i := range all {
-			name := fmt.Sprintf("c%03d", i)
-			p.clouds.by["secret-of-"+name] = lookalike{Cluster: shared, uid: name}
-			_, err := p.Add(t.Context(), of(name), nil)
-			require.NoError(t, err)
-			switch {
-			case i < dead:
-				p.clouds.set("secret-of-"+name, appspan.ErrUnavailable)
-			case i < dead+silent:
-				p.clouds.set("secret-of-"+name, errHangs)
-			}
-		}
-		begun := time.Now()
-		require.NoError(t, p.Refresh(t.Context(), cluster.Selector{}))
-		require.LessOrEqual(t, time.Since(begun), 11*time.Second, "the time limit of one check, not their sum")
-		count := map[cluster.Health]int{}
-		begun = time.Now()
-		for s, err := range p.Clusters(t.Context(), cluster.Selector{}) {
-			require.NoError(t, err)
-			count[s.Health]++
-		}
-		require.Zero(t, time.Since(begun), "a listing asks nobody")
-		require.Equal(t, map[cluster.Health]int{cluster.Ready: all - dead - silent, cluster.Unreachable: dead + silent}, count)
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		t.Logf("%d clusters: heap %d MiB, %d goroutines", all, m.HeapAlloc>>20, runtime.NumGoroutine())
-		clear(p.clouds.by)
-		p.clouds.by["eu-1"] = shared
-	})
-}
-
-// lookalike is a cluster of its own that has what another one has.
-type lookalike struct {
-	driver.Cluster
-	uid string
-}
-
-func (s lookalike) Info(ctx context.Context) (driver.Info, error) {
-	info, err := s.Cluster.Info(ctx)
-	info.UID = s.uid
-	return info, err
-}
-
-func (s lookalike) Get(ctx context.Context, ref driver.Ref) (driver.Object, error) {
-	obj, err := s.Cluster.Get(ctx, ref)
-	if ref.Name == "kube-system" {
-		obj.UID = s.uid
-	}
-	return obj, err
 }

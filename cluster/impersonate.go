@@ -22,7 +22,7 @@ func (c *Cluster) As(id driver.Identity) (*Cluster, error) {
 		return nil, fmt.Errorf("cluster %s as %s: %w", c.name, id.User, err)
 	}
 	as := New(c.name, view{d, c.driver}, &c.opts)
-	as.info = c.info
+	as.info, as.labels = c.info, c.labels
 	return as, nil
 }
 

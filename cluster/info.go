@@ -30,6 +30,17 @@ func (i *infoCache) foreign() error {
 	return i.other
 }
 
+// is reports whether the cluster is the one with this UID. One that is not
+// known yet is from now on.
+func (i *infoCache) is(uid string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.uid == "" {
+		i.uid = uid
+	}
+	return i.uid == uid
+}
+
 // Info reads what the cluster is and can do. The answer is cached for
 // [Options].InfoTTL; callers at the same time share one question. Another UID
 // than before is appspan.ErrPrecondition: the name has come to mean another

@@ -50,16 +50,20 @@ type Inspection struct {
 	// Unreadable says what the credentials may not read, in words; what would
 	// follow from it is left out.
 	Unreadable []string `json:"unreadable,omitempty"`
+	// Unmeasured says why it is not known what is used, where the cluster
+	// should be able to tell.
+	Unmeasured string `json:"unmeasured,omitempty"`
 }
 
 // Inspect reads the nodes, what runs on them and, where the cluster measures
-// it, what they use. What may not be read is named in the result; anything
-// else that fails is an error.
+// it, what they use. What may not be read, and why nothing is measured, is in
+// the result; anything else that fails is an error.
 func (c *Cluster) Inspect(ctx context.Context) (Inspection, error) {
 	var nodes []corev1.Node
 	var pods []corev1.Pod
 	var usage []driver.Usage
 	var podsDenied, nodesDenied bool
+	var unmeasured error
 	g, limited := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		nodes, err = all[corev1.Node](limited, c, Query{APIVersion: "v1", Kind: "Node", Projection: driver.Trimmed})
@@ -77,7 +81,11 @@ func (c *Cluster) Inspect(ctx context.Context) (Inspection, error) {
 		if !ok {
 			return nil
 		}
-		usage, _ = reader.Usage(limited) // usage is told where it is measured, and missed by nobody
+		var err error
+		usage, err = reader.Usage(limited)
+		if !errors.Is(err, appspan.ErrUnsupported) {
+			unmeasured = err // which hides nothing else
+		}
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -90,6 +98,9 @@ func (c *Cluster) Inspect(ctx context.Context) (Inspection, error) {
 	}
 	if podsDenied {
 		out.Unreadable = append(out.Unreadable, "pods of all namespaces: the credentials may not list them; what is requested is not known")
+	}
+	if unmeasured != nil {
+		out.Unmeasured = reason(unmeasured)
 	}
 	return out, nil
 }

@@ -1,7 +1,10 @@
 package cluster_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +66,31 @@ func TestInspectAddsUpWhatPodsAskFor(t *testing.T) {
 		require.Empty(t, found.Nodes[0].Problems)
 		require.Equal(t, 4, found.Nodes[0].Pods+found.Nodes[1].Pods)
 	})
+}
+
+// unmeasured is a cluster that fails to tell what is used.
+type unmeasured struct {
+	driver.Cluster
+	err error
+}
+
+func (u unmeasured) Unwrap() driver.Cluster                        { return u.Cluster }
+func (u unmeasured) Usage(context.Context) ([]driver.Usage, error) { return nil, u.err }
+
+func TestInspectSaysWhyItDoesNotKnowWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]string{
+		fmt.Errorf("%w: no metrics API", appspan.ErrUnsupported):                  "",
+		fmt.Errorf("%w: the metrics server is not there", appspan.ErrUnavailable): "the metrics server is not there",
+	} {
+		c := cluster.New("eu-1", unmeasured{fake.New(&fake.Options{Nodes: fake.Nodes(1, "4", "8Gi")}), err}, nil)
+		found, err := c.Inspect(t.Context())
+		require.NoError(t, err)
+		require.Len(t, found.Nodes, 1)
+		require.Empty(t, found.Unreadable)
+		require.True(t, strings.HasSuffix(found.Unmeasured, want) && (want == "") == (found.Unmeasured == ""), found.Unmeasured)
+		require.NoError(t, c.Close())
+	}
 }
 
 func TestDrainMovesPodsAndObeysDisruptionBudgets(t *testing.T) {
