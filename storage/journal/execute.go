@@ -203,15 +203,18 @@ func (j *Journal) executeHeld(ctx context.Context, id string, handler Handler, l
 		delete(j.running, id)
 		j.mu.Unlock()
 	}()
-	if r.body, err = j.body(life, d); err != nil {
+	r.body, err = j.body(life, d)
+	lost := errors.Is(err, appspan.ErrCorrupt) || errors.Is(err, appspan.ErrNotFound) // for ever
+	if err != nil && !lost {
 		return d.Operation, err
 	}
 	if err := r.write(life); err != nil {
 		return d.Operation, err
 	}
-	if r.doc.Cancelling {
+	switch {
+	case r.doc.Cancelling:
 		cancel(errCancelled)
-	} else {
+	case !lost:
 		err = call(life, handler, r)
 	}
 	if lease.Context().Err() != nil {
