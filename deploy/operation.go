@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,7 @@ func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOpt
 		return result, fmt.Errorf("operation %s, %s of %s: %w; it goes on when a process runs the journal", op.ID, p.Kind, p.Application, err)
 	}
 	if result == nil {
-		return nil, fmt.Errorf("operation %s, %s of %s is %s: %w: %s", op.ID, p.Kind, p.Application, op.State, appspan.ErrUnavailable, op.Error)
+		return nil, fmt.Errorf("operation %s, %s of %s is %s: %w", op.ID, p.Kind, p.Application, op.State, cmp.Or(op.Err(), appspan.ErrUnavailable))
 	}
 	return result, result.err()
 }

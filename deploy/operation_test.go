@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/appspan-dev/appspan/deploy"
 	"github.com/appspan-dev/appspan/deploy/status"
 	"github.com/appspan-dev/appspan/storage"
+	storagedriver "github.com/appspan-dev/appspan/storage/driver"
 	"github.com/appspan-dev/appspan/storage/journal"
 	"github.com/appspan-dev/appspan/storage/memstore"
 )
@@ -176,4 +178,44 @@ func TestAnApplyIsAnOperationThatEverybodyCanRead(t *testing.T) {
 			require.NotEmpty(t, op.Events)
 		}
 	})
+}
+
+// lossy is a store in which what an operation needs is damaged, or gone.
+type lossy struct {
+	*memstore.Records
+	err error
+}
+
+func (l lossy) Get(ctx context.Context, key string) (storagedriver.Record, error) {
+	rec, err := l.Records.Get(ctx, key)
+	if err != nil || !strings.HasPrefix(key, "operations/body/") {
+		return rec, err
+	}
+	rec.Value = []byte("damaged")
+	return rec, l.err
+}
+
+func TestAnOperationThatCannotBeReadFailsWithWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ read, want error }{
+		"it is damaged": {nil, appspan.ErrCorrupt},
+		"it is gone":    {appspan.ErrNotFound, appspan.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := two(t)
+				store := memstore.NewRecords()
+				defer store.Close()
+				j, err := journal.New(storage.NewRecords(lossy{store, c.read}, nil), nil)
+				require.NoError(t, err)
+				d, err := deploy.New(w.set, &deploy.Options{Installation: "test", Keys: w.keys, Authorizer: appspan.AllowAll{}, Journal: j})
+				require.NoError(t, err)
+				_, err = d.Deploy(t.Context(), shop(t), both, nil)
+				require.ErrorIs(t, err, c.want)
+				require.NotErrorIs(t, err, appspan.ErrUnavailable)
+				require.Zero(t, w.writes())
+			})
+		})
+	}
 }

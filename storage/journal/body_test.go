@@ -43,11 +43,11 @@ func TestABodyThatIsLostEndsTheOperationAndOneThatIsOutOfReachDoesNot(t *testing
 		spoil  func(t *testing.T, r *storage.Records, key string)
 		silent time.Duration
 		state  journal.State
-		text   string
+		err    error
 	}{
-		"its record is gone":            {spoil: spoil(func([]byte) []byte { return nil }), state: journal.Failed, text: "not found"},
-		"it is something else":          {spoil: spoil(func([]byte) []byte { return []byte("no body") }), state: journal.Failed, text: "corrupt"},
-		"it is cut":                     {spoil: spoil(func(b []byte) []byte { return b[:len(b)-1] }), state: journal.Failed, text: "corrupt"},
+		"its record is gone":            {spoil: spoil(func([]byte) []byte { return nil }), state: journal.Failed, err: appspan.ErrNotFound},
+		"it is something else":          {spoil: spoil(func([]byte) []byte { return []byte("no body") }), state: journal.Failed, err: appspan.ErrCorrupt},
+		"it is cut":                     {spoil: spoil(func(b []byte) []byte { return b[:len(b)-1] }), state: journal.Failed, err: appspan.ErrCorrupt},
 		"the store is silent for a day": {silent: 24 * time.Hour, state: journal.Done},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestABodyThatIsLostEndsTheOperationAndOneThatIsOutOfReachDoesNot(t *testing
 				cancel()
 				wg.Wait()
 				require.Equal(t, c.state, op.State, op.Error)
-				require.Contains(t, op.Error, c.text)
+				require.ErrorIs(t, op.Err(), c.err)
 				require.Equal(t, c.state == journal.Done, ran)
 				require.Equal(t, 1, op.Attempts)
 			})

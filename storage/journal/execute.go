@@ -238,7 +238,7 @@ func (j *Journal) conclude(ctx, life context.Context, r *Run, failed error, hand
 	interrupted := life.Err() != nil && (failed != nil || r.doc.Cancelling)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.doc.State, r.doc.Ended, r.doc.Error = Done, time.Now().UTC(), ""
+	r.doc.State, r.doc.Ended, r.doc.Error, r.doc.Category = Done, time.Now().UTC(), "", ""
 	switch {
 	case interrupted && (errors.Is(context.Cause(life), errCancelled) || !handsOver):
 		r.doc.State = Cancelled
@@ -248,7 +248,7 @@ func (j *Journal) conclude(ctx, life context.Context, r *Run, failed error, hand
 	case interrupted:
 		r.doc.State, r.doc.Ended = Pending, time.Time{}
 	case failed != nil:
-		r.doc.State, r.doc.Error = Failed, text(failed)
+		r.doc.failed(failed)
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.opts.TTL)
 	defer cancel()

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/appspan-dev/appspan"
@@ -80,8 +81,49 @@ type Operation struct {
 	Events []appspan.Event `json:"events,omitempty"`
 	// Outcome is what it came to: the handler's result.
 	Outcome json.RawMessage `json:"outcome,omitempty"`
-	// Error is why it failed, in words.
-	Error string `json:"error,omitempty"`
+	// Error is why it failed, in words, and Category which of the errors of
+	// package appspan that is, by its text, if any: "corrupt".
+	Error    string `json:"error,omitempty"`
+	Category string `json:"category,omitempty"`
+}
+
+// Err is why an operation failed, in its category, whoever executed it; nil if
+// it did not fail.
+func (o Operation) Err() error {
+	if o.State != Failed {
+		return nil
+	}
+	for _, category := range categories() {
+		if category.Error() == o.Category {
+			return &failure{text: o.Error, category: category}
+		}
+	}
+	return errors.New(o.Error)
+}
+
+// failure is an error that was read back.
+type failure struct {
+	text     string
+	category error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.category }
+
+func categories() []error {
+	return []error{appspan.ErrCorrupt, appspan.ErrInvalid, appspan.ErrDenied, appspan.ErrNotFound, appspan.ErrExists, appspan.ErrConflict,
+		appspan.ErrPrecondition, appspan.ErrExhausted, appspan.ErrUnavailable, appspan.ErrUnsupported}
+}
+
+// failed writes down why an operation failed.
+func (o *Operation) failed(err error) {
+	o.State, o.Error = Failed, text(err)
+	for _, category := range categories() {
+		if errors.Is(err, category) {
+			o.Category = category.Error()
+			return
+		}
+	}
 }
 
 // Bounds of operations.
