@@ -78,6 +78,7 @@ func Layers() []Layer {
 
 		{Package: "internal/lint"},
 		{Package: "internal/fixtures"},
+		{Package: "internal/leaktest"},
 	}
 }
 

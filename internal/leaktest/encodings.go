@@ -1,0 +1,189 @@
+package leaktest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/hex"
+	"io"
+	"iter"
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// encoding finds what is written in one way within other text, and decodes it.
+type encoding struct {
+	name   string
+	decode func(data []byte) iter.Seq[[]byte]
+}
+
+func encodings() []encoding {
+	return []encoding{
+		{"base64", runs(base64Run, unbase64)},
+		{"hex", runs(hexRun, unhex)},
+		{"byte values", runs(bytesRun, unlist)},
+		{"percent-encoding", whole('%', percent, unpercent)},
+		{"escapes", whole('\\', escape, unescape)},
+		{"gzip", packed([]byte{0x1f, 0x8b}, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })},
+		{"zstd", packed([]byte{0x28, 0xb5, 0x2f, 0xfd}, func(r io.Reader) (io.Reader, error) {
+			return zstd.NewReader(r, zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderConcurrency(1))
+		})},
+	}
+}
+
+var (
+	base64Run = regexp.MustCompile(`[A-Za-z0-9+/_-]{12,}`)
+	hexRun    = regexp.MustCompile(`[0-9a-fA-F]{16,}|[0-9a-fA-F]{2}([ :][0-9a-fA-F]{2}){7,}`)
+	bytesRun  = regexp.MustCompile(`(0x[0-9a-f]{1,2}|[0-9]{1,3})([ ,]+(0x[0-9a-f]{1,2}|[0-9]{1,3})){7,}`)
+	percent   = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
+	escape    = regexp.MustCompile(`\\(["'\\/]|[abfnrtv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})`)
+)
+
+// runs decodes each run of characters that could be an encoding, in as many
+// ways as there are.
+func runs(of *regexp.Regexp, decode func(run []byte) [][]byte) func([]byte) iter.Seq[[]byte] {
+	return func(data []byte) iter.Seq[[]byte] {
+		return func(yield func([]byte) bool) {
+			for _, at := range of.FindAllIndex(data, -1) {
+				for _, decoded := range decode(data[at[0]:at[1]]) {
+					if !yield(decoded) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// unbase64 tries both alphabets at each of the four places where a group of
+// characters can begin.
+func unbase64(run []byte) (all [][]byte) {
+	standard := bytes.Map(func(r rune) rune {
+		switch r {
+		case '-':
+			return '+'
+		case '_':
+			return '/'
+		}
+		return r
+	}, run)
+	for skip := range 4 {
+		text := standard[min(skip, len(standard)):]
+		if len(text)%4 == 1 {
+			text = text[:len(text)-1]
+		}
+		decoded := make([]byte, base64.RawStdEncoding.DecodedLen(len(text)))
+		if n, err := base64.RawStdEncoding.Decode(decoded, text); err == nil {
+			all = append(all, decoded[:n])
+		}
+	}
+	return all
+}
+
+func unhex(run []byte) (all [][]byte) {
+	digits := bytes.Map(func(r rune) rune {
+		if r == ' ' || r == ':' {
+			return -1
+		}
+		return r
+	}, run)
+	for skip := range 2 {
+		text := digits[skip:]
+		decoded := make([]byte, len(text)/2)
+		if _, err := hex.Decode(decoded, text[:len(text)/2*2]); err == nil {
+			all = append(all, decoded)
+		}
+	}
+	return all
+}
+
+// unlist reads a slice of bytes as fmt and encoding/json write one.
+func unlist(run []byte) [][]byte {
+	var out []byte
+	for _, word := range bytes.FieldsFunc(run, func(r rune) bool { return r == ' ' || r == ',' }) {
+		n, err := strconv.ParseUint(string(word), 0, 8)
+		if err != nil {
+			n, err = strconv.ParseUint(string(word), 10, 8) // 012 is twelve
+		}
+		if err != nil {
+			n = 0
+		}
+		out = append(out, byte(n))
+	}
+	return [][]byte{out}
+}
+
+// whole decodes all of data, if there is something to decode.
+func whole(mark byte, of *regexp.Regexp, decode func(found []byte) []byte) func([]byte) iter.Seq[[]byte] {
+	return func(data []byte) iter.Seq[[]byte] {
+		return func(yield func([]byte) bool) {
+			if bytes.IndexByte(data, mark) < 0 || !printable(data) {
+				return
+			}
+			if decoded := of.ReplaceAllFunc(data, decode); len(decoded) != len(data) {
+				yield(decoded)
+			}
+		}
+	}
+}
+
+// printable reports whether data is text, for the most part.
+func printable(data []byte) bool {
+	n := 0
+	for _, c := range data {
+		if c >= ' ' && c < 0x7f || c == '\n' || c == '\t' {
+			n++
+		}
+	}
+	return n*4 >= len(data)
+}
+
+func unpercent(found []byte) []byte {
+	n, _ := strconv.ParseUint(string(found[1:]), 16, 8)
+	return []byte{byte(n)}
+}
+
+func unescape(found []byte) []byte {
+	switch c := found[1]; c {
+	case 'u':
+		n, _ := strconv.ParseUint(string(found[2:]), 16, 16)
+		return utf8.AppendRune(nil, rune(n))
+	case 'x':
+		return unpercent(found[1:])
+	case 'n':
+		return []byte{'\n'}
+	case 't':
+		return []byte{'\t'}
+	case 'r':
+		return []byte{'\r'}
+	case 'a', 'b', 'f', 'v':
+		return []byte{' '}
+	default:
+		return []byte{c}
+	}
+}
+
+// packed decompresses whatever begins with a magic number, as far as it goes.
+func packed(magic []byte, open func(io.Reader) (io.Reader, error)) func([]byte) iter.Seq[[]byte] {
+	return func(data []byte) iter.Seq[[]byte] {
+		return func(yield func([]byte) bool) {
+			for {
+				at := bytes.Index(data, magic)
+				if at < 0 {
+					return
+				}
+				data = data[at:]
+				if r, err := open(bytes.NewReader(data)); err == nil {
+					unpacked, _ := io.ReadAll(io.LimitReader(r, 64<<20)) // a frame that was cut tells what it has
+					if len(unpacked) > 0 && !yield(unpacked) {
+						return
+					}
+				}
+				data = data[len(magic):]
+			}
+		}
+	}
+}
