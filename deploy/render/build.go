@@ -11,8 +11,8 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -245,18 +245,18 @@ func (b *builder) add(v any, o Object) {
 // It reports whether all could be encoded.
 func (b *builder) encode() bool {
 	errs := make([]error, len(b.added))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(b.added)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(b.added); i = int(next.Add(1)) - 1 {
-				b.out.Objects[i].Object, errs[i] = encode(b.added[i])
-			}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, v := range b.added {
+		g.Go(func() error {
+			b.out.Objects[i].Object, errs[i] = encode(v)
+			return nil
 		})
 	}
-	wg.Wait()
-	b.failed(errors.Join(errs...))
-	return errors.Join(errs...) == nil
+	_ = g.Wait()
+	err := errors.Join(errs...)
+	b.failed(err)
+	return err == nil
 }
 
 // encode writes an object without nulls and status.
