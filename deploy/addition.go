@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -57,45 +56,13 @@ func additions(o *desired, current map[string]any, m managers, self string) []Ad
 		if !ok {
 			continue
 		}
-		addedAt(at, fields, lookup(o.tree, at), lookup(current, at), func(at trail) {
+		for at := range beyond(at, fields, lookup(o.tree, at), lookup(current, at)) {
 			a := Addition{Object: o.Ref, Component: o.Component, Path: at.String(), Manager: e.Manager}
 			if !slices.Contains(out, a) {
 				out = append(out, a)
 			}
-		})
+		}
 	}
 	slices.SortFunc(out, func(a, b Addition) int { return strings.Compare(a.Path+a.Manager, b.Path+b.Manager) })
 	return out
-}
-
-// addedAt tells the highest paths below at that fields owns, live has and want
-// lacks.
-func addedAt(at trail, fields map[string]any, want, live any, tell func(trail)) {
-	if empty(live) {
-		return
-	}
-	if want == nil {
-		tell(at)
-		return
-	}
-	for name, v := range fields {
-		inner, _ := v.(map[string]any)
-		if field, ok := strings.CutPrefix(name, "f:"); ok {
-			w, _ := want.(map[string]any)
-			l, _ := live.(map[string]any)
-			addedAt(at.with(step{field: field}), inner, w[field], l[field], tell)
-			continue
-		}
-		text, ok := strings.CutPrefix(name, "k:")
-		names := listKeys(at)
-		var key map[string]any
-		if !ok || names == nil || json.Unmarshal([]byte(text), &key) != nil {
-			continue
-		}
-		w, _ := want.([]any)
-		l, _ := live.([]any)
-		wantEntry, _ := find(w, names, key)
-		liveEntry, _ := find(l, names, key)
-		addedAt(at.with(step{key: key}), inner, wantEntry, liveEntry, tell)
-	}
 }

@@ -256,21 +256,7 @@ func alignList(at trail, want, live []any, names []string) ([]any, bool) {
 // lookup follows a path; absent is nil.
 func lookup(v any, at trail) any {
 	for i, s := range at {
-		switch {
-		case s.field != "":
-			m, _ := v.(map[string]any)
-			v = m[s.field]
-		case s.key != nil:
-			l, _ := v.([]any)
-			names := listKeys(at[:i])
-			v, _ = find(l, names, s.key)
-		default:
-			l, _ := v.([]any)
-			if s.index >= len(l) {
-				return nil
-			}
-			v = l[s.index]
-		}
+		v = s.in(v, at[:i])
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"encoding/json"
+	"iter"
 	"strings"
 	"time"
 )
@@ -100,12 +101,7 @@ func child(fields map[string]any, s step) (map[string]any, bool) {
 		return nil, true // inside an atomic list
 	}
 	for name, v := range fields {
-		rest, ok := strings.CutPrefix(name, "k:")
-		if !ok {
-			continue
-		}
-		var key map[string]any
-		if json.Unmarshal([]byte(rest), &key) == nil && sameKey(key, s.key) {
+		if o, ok := owned(name); ok && o.key != nil && sameKey(o.key, s.key) {
 			m, _ := v.(map[string]any)
 			return m, true
 		}
@@ -117,39 +113,44 @@ func child(fields map[string]any, s step) (map[string]any, bool) {
 // has no more: the next apply removes them.
 func dropped(fields map[string]any, want, live any) []difference {
 	var out []difference
-	droppedAt(nil, fields, want, live, &out)
+	for at, value := range beyond(nil, fields, want, live) {
+		out = append(out, difference{at: at, live: value})
+	}
 	return out
 }
 
-func droppedAt(at trail, fields map[string]any, want, live any, out *[]difference) {
-	if live == nil {
-		return
-	}
-	if want == nil {
-		if len(at) > 0 && !empty(live) {
-			*out = append(*out, difference{at: at, live: live})
+// beyond yields the highest paths below at that fields owns, live has and want
+// lacks, with what live has there.
+func beyond(at trail, fields map[string]any, want, live any) iter.Seq2[trail, any] {
+	return func(yield func(trail, any) bool) {
+		if empty(live) {
+			return
 		}
-		return
-	}
-	for name, v := range fields {
-		inner, _ := v.(map[string]any)
-		if field, ok := strings.CutPrefix(name, "f:"); ok {
-			w, _ := want.(map[string]any)
-			l, _ := live.(map[string]any)
-			droppedAt(at.with(step{field: field}), inner, w[field], l[field], out)
-			continue
+		if want == nil {
+			yield(at, live)
+			return
 		}
-		if text, ok := strings.CutPrefix(name, "k:"); ok {
-			var key map[string]any
-			names := listKeys(at)
-			if names == nil || json.Unmarshal([]byte(text), &key) != nil {
+		for name, v := range fields {
+			s, ok := owned(name)
+			if !ok {
 				continue
 			}
-			w, _ := want.([]any)
-			l, _ := live.([]any)
-			wantEntry, _ := find(w, names, key)
-			liveEntry, _ := find(l, names, key)
-			droppedAt(at.with(step{key: key}), inner, wantEntry, liveEntry, out)
+			inner, _ := v.(map[string]any)
+			for at, value := range beyond(at.with(s), inner, s.in(want, at), s.in(live, at)) {
+				if !yield(at, value) {
+					return
+				}
+			}
 		}
 	}
+}
+
+// owned is the step that a key of a FieldsV1 tree stands for, if it is one.
+func owned(name string) (step, bool) {
+	if field, ok := strings.CutPrefix(name, "f:"); ok {
+		return step{field: field}, true
+	}
+	text, ok := strings.CutPrefix(name, "k:")
+	var s step
+	return s, ok && json.Unmarshal([]byte(text), &s.key) == nil && s.key != nil
 }

@@ -53,6 +53,23 @@ func (t trail) String() string {
 	return b.String()
 }
 
+// in is what v, which stands at a path, has at a step further; absent is nil.
+func (s step) in(v any, at trail) any {
+	if s.field != "" {
+		m, _ := v.(map[string]any)
+		return m[s.field]
+	}
+	l, _ := v.([]any)
+	if s.key != nil {
+		found, _ := find(l, listKeys(at), s.key)
+		return found
+	}
+	if s.index >= len(l) {
+		return nil
+	}
+	return l[s.index]
+}
+
 // listKeys are the keys of Kubernetes' associative lists, by the field that
 // holds the list, as the API's x-kubernetes-list-map-keys say. What is not
 // here is atomic. Ports have other keys in a Service than in a container.
