@@ -34,6 +34,7 @@ type Change struct {
 
 	desired driver.Object
 	uid     string
+	anew    bool // it is deleted first: what differs cannot be changed
 }
 
 // ClusterPlan is what is not as it should be on one cluster.
@@ -51,6 +52,8 @@ type ClusterPlan struct {
 	LastAnswer time.Time `json:"lastAnswer,omitzero"`
 	// Gone: there is no such cluster any more.
 	Gone bool `json:"gone,omitempty"`
+
+	namespaces map[string]string // UIDs of the team's that are there, by name
 }
 
 // Clean reports whether the cluster answered and nothing is left to be done.
@@ -96,22 +99,29 @@ func (p Plan) String() string {
 		case len(c.Changes)+len(c.Refused) == 0:
 			fmt.Fprintf(&b, "%s: as it should be\n", c.Cluster)
 		}
-		for _, r := range c.Refused {
-			fmt.Fprintf(&b, "%s: refused: %s\n", c.Cluster, r)
+		b.WriteString(c.details())
+	}
+	return b.String()
+}
+
+// details are what is refused, warned of and to be changed, a line each.
+func (c ClusterPlan) details() string {
+	var b strings.Builder
+	for _, r := range c.Refused {
+		fmt.Fprintf(&b, "%s: refused: %s\n", c.Cluster, r)
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintf(&b, "%s: warning: %s\n", c.Cluster, w)
+	}
+	for _, change := range c.Changes {
+		fmt.Fprintf(&b, "%s: %s %s", c.Cluster, change.Action, change.Object)
+		if len(change.Fields) > 0 {
+			fmt.Fprintf(&b, " (%s)", strings.Join(change.Fields, ", "))
 		}
-		for _, w := range c.Warnings {
-			fmt.Fprintf(&b, "%s: warning: %s\n", c.Cluster, w)
+		if change.Error != "" {
+			fmt.Fprintf(&b, ": %s", change.Error)
 		}
-		for _, change := range c.Changes {
-			fmt.Fprintf(&b, "%s: %s %s", c.Cluster, change.Action, change.Object)
-			if len(change.Fields) > 0 {
-				fmt.Fprintf(&b, " (%s)", strings.Join(change.Fields, ", "))
-			}
-			if change.Error != "" {
-				fmt.Fprintf(&b, ": %s", change.Error)
-			}
-			b.WriteByte('\n')
-		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

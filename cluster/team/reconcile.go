@@ -8,13 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"golang.org/x/sync/errgroup"
 )
 
 // Plan reads what a team is on its clusters and returns what is not as it
@@ -52,6 +49,10 @@ func (t *Teams) Reconcile(ctx context.Context, id string) (Plan, error) {
 	plan, err := t.each(ctx, d, true)
 	if err == nil {
 		err = t.left(ctx, d, plan)
+		for _, p := range plan.Clusters {
+			_, failed := t.note(ctx, d, p)
+			err = errors.Join(err, failed)
+		}
 	}
 	if changed(plan) || err != nil {
 		err = t.audit(ctx, appspan.VerbUpdate, "team", id, "", err)
@@ -115,15 +116,30 @@ func (t *Teams) each(ctx context.Context, d document, write bool) (Plan, error) 
 // one works on one cluster. What becomes of namespaces that the team has no
 // more is looked up in fates; default is their release.
 func (t *Teams) one(ctx context.Context, d document, name string, write bool, fates map[string]fate) ClusterPlan {
-	out := ClusterPlan{Cluster: name}
+	return t.work(ctx, d, name, job{write: write, fates: fates})
+}
+
+// job is how to work on one cluster.
+type job struct {
+	write      bool
+	unattended bool // nobody asked for it just now
+	fates      map[string]fate
+}
+
+func (t *Teams) work(ctx context.Context, d document, name string, j job) ClusterPlan {
+	out := ClusterPlan{Cluster: name, namespaces: map[string]string{}}
 	limited, cancel := t.limit(ctx)
 	defer cancel()
-	c, err := t.clusters.Cluster(limited, name)
-	if err != nil {
-		out.Gone = errors.Is(err, appspan.ErrNotFound)
-	} else {
-		r := &reconciler{teams: t, doc: d, cluster: c, plan: &out, refused: map[string]bool{}, fates: fates}
-		if err = r.look(limited); err == nil && write {
+	was, err := t.condition(limited, d.ID, name)
+	var c *cluster.Cluster
+	if err == nil {
+		if c, err = t.clusters.Cluster(limited, name); err != nil {
+			out.Gone = errors.Is(err, appspan.ErrNotFound)
+		}
+	}
+	if err == nil {
+		r := &reconciler{teams: t, doc: d, cluster: c, plan: &out, refused: map[string]bool{}, job: j, was: was.Namespaces}
+		if err = r.look(limited); err == nil && j.write {
 			r.write(limited)
 		}
 	}
@@ -159,7 +175,9 @@ type reconciler struct {
 	plan    *ClusterPlan
 	refused map[string]bool // namespaces that are not touched
 	live    map[driver.Ref]driver.Object
-	fates   map[string]fate
+	foreign []driver.Object   // bindings in the team's namespaces that are not ours
+	was     map[string]string // UIDs of namespaces that were there before, by name
+	job
 }
 
 // kinds are those of what a team is on a cluster.
@@ -188,6 +206,7 @@ func (r *reconciler) look(ctx context.Context) error {
 		}
 	}
 	r.leftover(wanted)
+	r.strangers()
 	return nil
 }
 
@@ -222,12 +241,26 @@ func (r *reconciler) read(ctx context.Context) error {
 			return nil
 		})
 	}
+	namespaces := r.doc.Namespaces(r.cluster.Name())
+	bindings := make([][]driver.Object, len(namespaces))
+	for i, namespace := range namespaces {
+		g.Go(func() error {
+			for obj, err := range r.cluster.List(limited, cluster.Query{APIVersion: rbacVersion, Kind: "RoleBinding", Namespace: namespace, Projection: driver.Trimmed}) {
+				if err != nil {
+					return err
+				}
+				bindings[i] = append(bindings[i], obj)
+			}
+			return nil
+		})
+	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, obj := range slices.Concat(found...) {
 		r.live[obj.Ref] = obj
 	}
+	r.foreign = slices.Concat(bindings...)
 	return nil
 }
 
@@ -253,6 +286,8 @@ func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
 	change := Change{Object: obj.Ref, Action: ActionCreate, desired: obj, uid: live.UID}
 	if ok {
 		change.Action = ActionUpdate
+	} else if obj.Kind == "Namespace" && r.lost(obj.Name) {
+		return nil
 	}
 	if ok && obj.Kind == "Namespace" {
 		if adopted, refused := r.namespace(live); refused {
@@ -264,13 +299,16 @@ func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
 	if change.Action == ActionUpdate {
 		would, err := r.cluster.Apply(ctx, obj, driver.ApplyOptions{Manager: r.manager(), Force: true, DryRun: true})
 		switch {
-		case errors.Is(err, appspan.ErrInvalid): // what cannot be changed is made anew
-			change.Fields = []string{"roleRef"}
+		case errors.Is(err, appspan.ErrInvalid) && immutable(obj.Kind) != "":
+			change.Fields, change.anew = []string{immutable(obj.Kind)}, true
 		case err != nil:
 			return err
 		default:
 			if change.Fields, err = differences(live.JSON, would.JSON); err != nil {
 				return err
+			}
+			if scoped(would) {
+				change.Fields, change.anew = append(change.Fields, immutable(obj.Kind)), true
 			}
 			if len(change.Fields) == 0 {
 				return nil
@@ -279,29 +317,6 @@ func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
 	}
 	r.plan.Changes = append(r.plan.Changes, change)
 	return nil
-}
-
-// namespace decides about a namespace that exists.
-func (r *reconciler) namespace(live driver.Object) (adopted, refused bool) {
-	a := r.doc.Clusters[r.cluster.Name()]
-	i := slices.IndexFunc(a.Namespaces, func(n Namespace) bool { return n.Name == live.Name })
-	var s standing
-	if i >= 0 {
-		s = judge(live, r.cluster.Name(), r.doc.ID, r.teams.opts.Installation, a.Namespaces[i])
-	} else if other := live.Labels[LabelInstallation]; other != r.teams.opts.Installation { // that of the members
-		s.refusal = fmt.Errorf("namespace %s: %w: it exists and is not this installation's", live.Name, appspan.ErrConflict)
-	} else {
-		s.ours = true
-	}
-	if s.refusal != nil {
-		r.refused[live.Name] = true
-		r.plan.Refused = append(r.plan.Refused, s.refusal.Error())
-		return false, true
-	}
-	if s.warning != "" {
-		r.plan.Warnings = append(r.plan.Warnings, s.warning)
-	}
-	return !s.ours, false
 }
 
 // leftover plans the end of what the team has no more: objects that bear its
@@ -374,65 +389,17 @@ func (r *reconciler) do(ctx context.Context, change *Change) error {
 				return err
 			}
 			opts.IfUID = created.UID
+			r.plan.namespaces[change.Object.Name] = created.UID
 		}
+	}
+	if change.anew {
+		if err := r.cluster.Delete(ctx, change.Object, driver.DeleteOptions{UID: change.uid}); err != nil && !errors.Is(err, appspan.ErrNotFound) {
+			return err
+		}
+		opts.IfUID = ""
 	}
 	_, err := r.cluster.Apply(ctx, change.desired, opts)
-	if errors.Is(err, appspan.ErrInvalid) && change.Action == ActionUpdate && change.Object.Kind == "RoleBinding" {
-		if err = r.cluster.Delete(ctx, change.Object, driver.DeleteOptions{UID: change.uid}); err == nil {
-			opts.IfUID = ""
-			_, err = r.cluster.Apply(ctx, change.desired, opts)
-		}
-	}
 	return err
-}
-
-// createNamespace makes a namespace that is not there, with the labels that say
-// whose it is.
-func (r *reconciler) createNamespace(ctx context.Context, obj driver.Object) (driver.Object, error) {
-	w := writer{}
-	w.add(bareNamespace(obj.Name, identity(obj.Labels, func(v string) string { return v })))
-	return r.cluster.Apply(ctx, w.objects[0], driver.ApplyOptions{Manager: r.manager(), IfAbsent: true})
-}
-
-func bareNamespace(name string, labels map[string]string) *corev1.Namespace {
-	return &corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
-}
-
-// identity are the labels that say whose something is.
-func identity(labels map[string]string, value func(string) string) map[string]string {
-	out := map[string]string{}
-	for _, key := range []string{LabelTeam, LabelInstallation, LabelTeamPart, labelManagedBy} {
-		if v, ok := labels[key]; ok {
-			out[key] = value(v)
-		}
-	}
-	return out
-}
-
-// relabel leaves a namespace with these labels of ours, or none, and takes what
-// else we set in it that bears none. Labels with which a namespace was created
-// are owned by an update, which an apply does not end; a new value makes them
-// the apply's alone (KEP-555).
-func (r *reconciler) relabel(ctx context.Context, change *Change, labels map[string]string) error {
-	steps := []any{bareNamespace(change.Object.Name, labels)}
-	if labels == nil {
-		emptied := identity(r.live[change.Object].Labels, func(string) string { return "" })
-		steps = []any{defaultAccount(change.Object.Name), bareNamespace(change.Object.Name, emptied), bareNamespace(change.Object.Name, nil)}
-	}
-	for _, v := range steps {
-		obj, err := driver.NewObject(v)
-		if err != nil {
-			return err
-		}
-		opts := driver.ApplyOptions{Manager: r.manager(), Force: true}
-		if obj.Kind == "Namespace" {
-			opts.IfUID = change.uid
-		}
-		if _, err := r.cluster.Apply(ctx, obj, opts); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (r *reconciler) manager() string { return manager(r.teams.opts.Installation) }

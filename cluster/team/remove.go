@@ -390,5 +390,8 @@ func (t *Teams) forget(ctx context.Context, d document, o DeleteOptions) error {
 	if err := gone(ledgerKey(d.ID)); err != nil {
 		return err
 	}
+	if err := t.forgetConditions(ctx, d.ID); err != nil {
+		return err
+	}
 	return gone(teamKey(d.ID))
 }

@@ -129,6 +129,9 @@ func (t *Teams) create(ctx context.Context, team Team) (Team, error) {
 	if err := t.claim(ctx, Team{ID: team.ID}, team); err != nil {
 		return Team{}, err
 	}
+	if err := t.forgetConditions(ctx, team.ID); err != nil { // of an earlier team of that id
+		return Team{}, err
+	}
 	data, err := document{Team: team}.encode()
 	if err != nil {
 		return Team{}, err
