@@ -82,8 +82,19 @@ func TestManagersSayWhoOwnsALeaf(t *testing.T) {
 	require.True(t, owns(entry.Fields, image))
 	require.False(t, owns(entry.Fields, replicas))
 	live := tree(t, `{"metadata":{"labels":{"a":"b"}},"spec":{"template":{}}}`)
-	require.Equal(t, "kubectl", m.remover(trail{{field: "spec"}, {field: "paused"}}, live, "appspan-i-a"))
+	paused := trail{{field: "spec"}, {field: "paused"}}
+	require.Equal(t, "kubectl", m.remover(replicas, live, "appspan-i-a"))
+	require.Empty(t, m.remover(paused, live, "appspan-i-a"), "scaling removes nothing else")
 	require.Empty(t, m.remover(trail{{field: "metadata"}, {field: "labels"}, {field: "gone"}}, live, "appspan-i-a"), "nobody is blamed without a trace")
+
+	m = readManagers([]byte(`{"metadata":{"managedFields":[
+		{"manager":"first","operation":"Apply","time":"2026-01-01T00:00:00Z","fieldsV1":{"f:spec":{"f:replicas":{}}}},
+		{"manager":"editor","operation":"Update","time":"2026-01-02T00:00:00Z","fieldsV1":{"f:spec":{"f:minReadySeconds":{}}}},
+		{"manager":"scaler","operation":"Update","subresource":"scale","time":"2026-01-03T00:00:00Z","fieldsV1":{"f:spec":{"f:replicas":{}}}},
+		{"manager":"kubelet","operation":"Update","subresource":"status","time":"2026-01-04T00:00:00Z","fieldsV1":{"f:spec":{"f:x":{}},"f:status":{}}}]}}`))
+	require.Equal(t, []string{"scaler", "first"}, m.owners(replicas, "appspan-i-a"), "the newest is named")
+	require.Equal(t, "scaler", m.remover(replicas, live, "appspan-i-a"))
+	require.Equal(t, "editor", m.remover(paused, live, "appspan-i-a"))
 }
 
 func TestDroppedFindsOwnedLeavesThatAreNotAskedForAnyMore(t *testing.T) {

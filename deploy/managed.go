@@ -3,6 +3,7 @@ package deploy
 import (
 	"encoding/json"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,10 +43,11 @@ func (m managers) applied(name string) (managerEntry, bool) {
 	return managerEntry{}, false
 }
 
-// owners returns who owns the leaf at a path, other than the manager self.
+// owners returns who owns the leaf at a path, other than the manager self: the
+// one that wrote last comes first.
 func (m managers) owners(at trail, self string) []string {
 	var names []string
-	for _, e := range m {
+	for _, e := range m.newest() {
 		if e.Manager != self && owns(e.Fields, at) {
 			names = append(names, e.Manager)
 		}
@@ -53,9 +55,16 @@ func (m managers) owners(at trail, self string) []string {
 	return names
 }
 
+// newest are the entries, the newest first.
+func (m managers) newest() managers {
+	return slices.SortedStableFunc(slices.Values(m), func(a, b managerEntry) int { return b.Time.Compare(a.Time) })
+}
+
 // remover is the manager other than self that last changed what stands around
 // the leaf at a path: the best guess at who removed the leaf. managedFields do
-// not say, and forget whoever did nothing else, so it may be nobody.
+// not say, and forget whoever did nothing else, so it may be nobody. Whoever
+// wrote a subresource has removed nothing but what that is about: of scale,
+// the number of replicas.
 func (m managers) remover(at trail, live any, self string) string {
 	around := len(at) - 1
 	for around > 1 && lookup(live, at[:around]) == nil {
@@ -64,14 +73,13 @@ func (m managers) remover(at trail, live any, self string) string {
 	if around < 1 || around == 1 && at[0].field == "metadata" {
 		return ""
 	}
-	var name string
-	var last time.Time
-	for _, e := range m {
-		if e.Manager != self && e.Subresource != "status" && !e.Time.Before(last) && owns(e.Fields, at[:around]) {
-			name, last = e.Manager, e.Time
+	for _, e := range m.newest() {
+		could := e.Subresource == "" || e.Subresource == "scale" && at.String() == ".spec.replicas"
+		if e.Manager != self && could && owns(e.Fields, at[:around]) {
+			return e.Manager
 		}
 	}
-	return name
+	return ""
 }
 
 // owns reports whether a FieldsV1 tree holds the leaf at a path, or an atomic
