@@ -29,9 +29,9 @@ func (f *Fleet) Remove(ctx context.Context, name string, opts *RemoveOptions) er
 }
 
 func (f *Fleet) remove(ctx context.Context, name string, force bool) error {
-	stored, err := f.load(ctx, clusterKeys+name)
-	if err != nil {
-		return unknownCluster(name, err)
+	stored, err := f.sealed(ctx, name)
+	if err != nil && !(force && errors.Is(err, appspan.ErrCorrupt)) {
+		return err
 	}
 	if !force {
 		if err := f.idle(ctx, name); err != nil {
@@ -39,6 +39,21 @@ func (f *Fleet) remove(ctx context.Context, name string, force bool) error {
 		}
 	}
 	return f.drop(ctx, stored)
+}
+
+// sealed reads a record without its credentials, which may be lost. Of one that
+// cannot be read it is the name and the revision, beside the error.
+func (f *fleet) sealed(ctx context.Context, name string) (*storedRecord, error) {
+	rec, err := f.records.Get(ctx, clusterKeys+name)
+	if err != nil {
+		return nil, unknownCluster(name, err)
+	}
+	stored, err := decode(rec)
+	if err != nil {
+		stored = &storedRecord{revision: rec.Revision}
+		stored.Name = name
+	}
+	return stored, err
 }
 
 // idle checks that nothing runs on a cluster.
@@ -89,9 +104,9 @@ func (f *Fleet) Forget(ctx context.Context, name string) error {
 }
 
 func (f *Fleet) forget(ctx context.Context, name string) error {
-	stored, err := f.load(ctx, clusterKeys+name)
+	stored, err := f.sealed(ctx, name)
 	if err != nil {
-		return unknownCluster(name, err)
+		return err
 	}
 	if stored.UID != "" { // one that never answered runs nothing of ours
 		tombstone := stored.clusterRecord
@@ -117,27 +132,17 @@ func (f *Fleet) Forgotten(ctx context.Context) ([]Tombstone, error) {
 		return nil, err
 	}
 	var out []Tombstone
-	err := f.eachForgotten(ctx, func(r *storedRecord) error {
-		out = append(out, Tombstone{Name: r.Name, UID: r.UID, Forgotten: r.Forgotten})
-		return nil
-	})
-	return out, err
-}
-
-func (f *fleet) eachForgotten(ctx context.Context, do func(*storedRecord) error) error {
 	for rec, err := range f.records.List(ctx, forgottenKeys) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		stored, err := f.open(rec)
+		stored, err := decode(rec)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := do(stored); err != nil {
-			return err
-		}
+		out = append(out, Tombstone{Name: stored.Name, UID: stored.UID, Forgotten: stored.Forgotten})
 	}
-	return nil
+	return out, nil
 }
 
 // prune removes what a cluster runs that had been forgotten, and its
@@ -171,12 +176,14 @@ func (f *fleet) settle(ctx context.Context, tomb storage.Record) error {
 
 // Reseal seals the credentials of every cluster, forgotten ones included, with
 // the newest key, where they are not yet, and returns how many it sealed.
-// After it, keys older than that are not needed for the fleet.
+// After it, keys older than that are not needed for the fleet. What cannot be
+// sealed again stays as it was, and is in the error; the others are done.
 func (f *Fleet) Reseal(ctx context.Context) (int, error) {
 	if err := f.authorize(ctx, appspan.VerbUpdate, ""); err != nil {
 		return 0, err
 	}
 	n := 0
+	var failed []error
 	for _, prefix := range []string{clusterKeys, forgottenKeys} {
 		for rec, err := range f.records.List(ctx, prefix) {
 			if err != nil {
@@ -184,12 +191,12 @@ func (f *Fleet) Reseal(ctx context.Context) (int, error) {
 			}
 			done, err := f.reseal(ctx, rec)
 			if err != nil {
-				return n, err
+				failed = append(failed, err)
 			}
 			n += done
 		}
 	}
-	return n, f.audit(ctx, appspan.VerbUpdate, "", nil)
+	return n, f.audit(ctx, appspan.VerbUpdate, "", errors.Join(failed...))
 }
 
 func (f *fleet) reseal(ctx context.Context, rec storage.Record) (int, error) {
@@ -203,8 +210,11 @@ func (f *fleet) reseal(ctx context.Context, rec storage.Record) (int, error) {
 		}
 		stored.Sealed = nil
 		_, err = f.store(ctx, rec.Key, &stored.clusterRecord, stored.revision)
+		if err == nil {
+			return 1, nil
+		}
 		if !errors.Is(err, appspan.ErrPrecondition) {
-			return 1, err
+			return 0, err
 		}
 		if rec, err = f.records.Get(ctx, rec.Key); errors.Is(err, appspan.ErrNotFound) {
 			return 0, nil

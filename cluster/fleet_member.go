@@ -56,7 +56,7 @@ type member struct {
 }
 
 func newMember(c *Cluster, rec *storedRecord) *member {
-	m := &member{name: rec.Name, cluster: c, way: way(&rec.Registration), revision: rec.revision, reg: rec.Registration,
+	m := &member{name: rec.Name, cluster: c, way: way(rec), revision: rec.revision, reg: rec.Registration,
 		checking: make(chan struct{}, 1), judged: judgement{health: Connecting}, since: time.Now().UTC()}
 	m.reg.Config = nil
 	return m
@@ -64,14 +64,14 @@ func newMember(c *Cluster, rec *storedRecord) *member {
 
 // way is a digest of all that leads to a cluster, so that credentials are kept
 // by its driver alone.
-func way(r *Registration) [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Provider, r.Context, r.Config))
+func way(r *storedRecord) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v", r.Provider, r.Context, r.Config, r.broken))
 }
 
 // follow takes over what a record says, and reports false if that is another
 // way to the cluster, or to another cluster.
 func (m *member) follow(rec *storedRecord) bool {
-	if m.way != way(&rec.Registration) {
+	if m.way != way(rec) {
 		return false
 	}
 	m.mu.Lock()
@@ -116,6 +116,9 @@ func (m *member) as(subject appspan.Subject) (*Cluster, error) {
 	defer m.mu.Unlock()
 	if c := m.views[subject.Team]; c != nil {
 		return c, nil
+	}
+	if r, ok := m.cluster.driver.(*reopener); ok && r.Unwrap() == nil {
+		return nil, m.cluster.wrap("open", Ref{}, r.why()) // it is not known what it can do
 	}
 	view, err := m.cluster.As(TeamIdentity(subject.Team))
 	if errors.Is(err, appspan.ErrUnsupported) {

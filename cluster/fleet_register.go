@@ -100,13 +100,25 @@ func sealContext(name string) []byte { return []byte("cluster\x00" + name) }
 
 // connect opens the cluster of a registration.
 func (f *fleet) connect(ctx context.Context, r *Registration) (*Cluster, error) {
-	d, err := f.opts.Providers[r.Provider].Open(ctx, driver.Spec{Name: r.Name, Config: r.Config, Context: r.Context})
+	d, err := f.dial(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", r.Name, err)
 	}
+	return f.cluster(d, r), nil
+}
+
+func (f *fleet) dial(ctx context.Context, r *Registration) (driver.Cluster, error) {
+	p := f.opts.Providers[r.Provider]
+	if p == nil {
+		return nil, fmt.Errorf("%w: there is no provider %q; set it in FleetOptions.Providers", appspan.ErrUnsupported, r.Provider)
+	}
+	return p.Open(ctx, driver.Spec{Name: r.Name, Config: r.Config, Context: r.Context})
+}
+
+func (f *fleet) cluster(d driver.Cluster, r *Registration) *Cluster {
 	o := f.opts.Cluster
 	o.UID, o.Labels = r.UID, r.Labels
-	return New(r.Name, d, &o), nil
+	return New(r.Name, d, &o)
 }
 
 // AddOptions shape a [Fleet.Add].
@@ -256,6 +268,7 @@ func (f *fleet) store(ctx context.Context, key string, r *clusterRecord, ifRevis
 type storedRecord struct {
 	clusterRecord
 	revision string
+	broken   error // why its cluster cannot be opened, if that is in the record
 }
 
 // load reads a record and opens its seal.
@@ -267,10 +280,11 @@ func (f *fleet) load(ctx context.Context, key string) (*storedRecord, error) {
 	return f.open(rec)
 }
 
+// open reads a record and opens its seal.
 func (f *fleet) open(rec storage.Record) (*storedRecord, error) {
-	out := &storedRecord{revision: rec.Revision}
-	if err := storage.Decode(rec.Value, clusterFormat, &out.clusterRecord); err != nil {
-		return nil, fmt.Errorf("record %s: %w", rec.Key, err)
+	out, err := decode(rec)
+	if err != nil {
+		return nil, err
 	}
 	config, err := f.opts.Keys.Open(out.Sealed, sealContext(out.Name))
 	if err != nil {
@@ -278,6 +292,30 @@ func (f *fleet) open(rec storage.Record) (*storedRecord, error) {
 	}
 	out.Config = config
 	return out, nil
+}
+
+// decode reads a record and leaves it sealed.
+func decode(rec storage.Record) (*storedRecord, error) {
+	out := &storedRecord{revision: rec.Revision}
+	if err := storage.Decode(rec.Value, clusterFormat, &out.clusterRecord); err != nil {
+		return nil, fmt.Errorf("record %s: %w", rec.Key, err)
+	}
+	return out, nil
+}
+
+// openAnyway is open for who shows everything that is registered: what is
+// wrong with a record is in the result.
+func (f *fleet) openAnyway(rec storage.Record) *storedRecord {
+	out, err := f.open(rec)
+	if err == nil {
+		return out
+	}
+	if out, _ = decode(rec); out == nil {
+		out = &storedRecord{revision: rec.Revision}
+		out.Name = strings.TrimPrefix(rec.Key, clusterKeys)
+	}
+	out.broken = err
+	return out
 }
 
 // Change changes a cluster's registration: edit gets it without its

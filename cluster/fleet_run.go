@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/storage"
 )
 
@@ -19,7 +20,8 @@ import (
 const fullEvery = 10
 
 // join opens the cluster of a record. One that is open stays so, with all that
-// is going on there, unless the way to it has changed.
+// is going on there, unless the way to it has changed. One that cannot be
+// opened is a member too, for everybody to see why.
 func (f *fleet) join(ctx context.Context, rec *storedRecord) (*member, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -30,11 +32,11 @@ func (f *fleet) join(ctx context.Context, rec *storedRecord) (*member, error) {
 	if old != nil && (old.revision == rec.revision || old.follow(rec)) {
 		return old, nil
 	}
-	c, err := f.connect(ctx, &rec.Registration)
+	d, err := f.opener(rec)(ctx)
 	if err != nil {
-		return nil, err
+		d = newReopener(err, f.opener(rec))
 	}
-	m := newMember(c, rec)
+	m := newMember(f.cluster(d, &rec.Registration), rec)
 	if old != nil {
 		m.inherit(old)
 		if err := old.close(); err != nil {
@@ -43,6 +45,17 @@ func (f *fleet) join(ctx context.Context, rec *storedRecord) (*member, error) {
 	}
 	f.members[rec.Name] = m
 	return m, nil
+}
+
+// opener opens the cluster of a record.
+func (f *fleet) opener(rec *storedRecord) func(context.Context) (driver.Cluster, error) {
+	r, broken := rec.Registration, rec.broken
+	return func(ctx context.Context) (driver.Cluster, error) {
+		if broken != nil {
+			return nil, broken
+		}
+		return f.dial(ctx, &r)
+	}
 }
 
 // leave closes a cluster that is not a member any more.
@@ -69,14 +82,14 @@ func (f *fleet) member(ctx context.Context, name string) (*member, error) {
 	if synced && m != nil {
 		return m, nil
 	}
-	stored, err := f.load(ctx, clusterKeys+name)
+	rec, err := f.records.Get(ctx, clusterKeys+name)
 	if errors.Is(err, appspan.ErrNotFound) {
 		f.leave(name)
 	}
 	if err != nil {
 		return nil, unknownCluster(name, err)
 	}
-	return f.join(ctx, stored)
+	return f.join(ctx, f.openAnyway(rec))
 }
 
 // all are the open clusters, sorted by name.
@@ -93,14 +106,11 @@ func (f *fleet) all(ctx context.Context) ([]*member, error) {
 			if err != nil {
 				return nil, err
 			}
-			stored, err := f.open(rec)
+			m, err := f.join(ctx, f.openAnyway(rec))
 			if err != nil {
 				return nil, err
 			}
-			if _, err := f.join(ctx, stored); err != nil {
-				return nil, err
-			}
-			seen[stored.Name] = true
+			seen[m.name] = true
 		}
 		for _, name := range f.names() {
 			if !seen[name] {
@@ -327,14 +337,9 @@ func (f *fleet) setSynced(v bool) {
 
 // admit opens a cluster and begins to check it.
 func (r *runner) admit(ctx context.Context, rec storage.Record) {
-	stored, err := r.open(rec)
-	var m *member
-	if err == nil {
-		m, err = r.join(ctx, stored)
-	}
-	if err != nil { // others go on
-		r.opts.Logger.Error("a registered cluster cannot be opened", "record", rec.Key, "error", err)
-		return
+	m, err := r.join(ctx, r.openAnyway(rec))
+	if err != nil {
+		return // the fleet is closed
 	}
 	if r.loops[m.name].member == m {
 		return
@@ -367,28 +372,37 @@ func (f *fleet) look(ctx context.Context, m *member) {
 func (f *Fleet) tombstones(ctx context.Context) {
 	for sleep(ctx, 10*f.opts.CheckInterval) {
 		var wg sync.WaitGroup
-		err := f.eachForgotten(ctx, func(stored *storedRecord) error {
-			wg.Go(func() { f.revisit(ctx, stored) })
-			return nil
-		})
-		wg.Wait()
-		if err != nil && ctx.Err() == nil {
-			f.opts.Logger.Warn("reading the forgotten clusters", "error", err)
+		for rec, err := range f.records.List(ctx, forgottenKeys) {
+			if err != nil {
+				f.missed(ctx, "reading the forgotten clusters", err)
+				break
+			}
+			wg.Go(func() { f.missed(ctx, "pruning a forgotten cluster", f.revisit(ctx, rec)) })
 		}
+		wg.Wait()
+	}
+}
+
+// missed logs what the next turn tries again.
+func (f *fleet) missed(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		f.opts.Logger.Warn(what, "error", err)
 	}
 }
 
 // revisit prunes a forgotten cluster if it answers.
-func (f *fleet) revisit(ctx context.Context, stored *storedRecord) {
+func (f *fleet) revisit(ctx context.Context, rec storage.Record) error {
+	stored, err := f.open(rec)
+	if err != nil {
+		return err
+	}
 	c, err := f.connect(ctx, &stored.Registration)
 	if err != nil {
-		return
+		return err
 	}
 	defer c.Close()
 	if _, err := f.verify(ctx, c); err != nil {
-		return // it is still gone
+		return nil // it is still gone
 	}
-	if err := f.prune(ctx, c, stored.UID); err != nil && ctx.Err() == nil {
-		f.opts.Logger.Warn("pruning a forgotten cluster", "cluster", stored.Name, "error", err)
-	}
+	return f.prune(ctx, c, stored.UID)
 }

@@ -38,6 +38,16 @@ func (p *clouds) set(config string, err error) {
 	p.down[config] = err
 }
 
+// lead makes a configuration lead to a cluster, or nowhere.
+func (p *clouds) lead(config string, c driver.Cluster) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.by[config] = c
+	if c == nil {
+		delete(p.by, config)
+	}
+}
+
 func (p *clouds) Open(_ context.Context, spec driver.Spec) (driver.Cluster, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -300,7 +310,7 @@ func TestAChangeThatIsNotOfItsCredentialsLeavesAClusterOpen(t *testing.T) {
 		require.Equal(t, map[string]string{"tier": "gold"}, open.Labels())
 		require.Equal(t, open.Labels(), team.Labels())
 
-		p.clouds.by["renewed"] = p.clouds.by["secret-of-eu-1"]
+		p.clouds.lead("renewed", p.clouds.by["secret-of-eu-1"])
 		require.NoError(t, p.Change(t.Context(), "eu-1", func(r *cluster.Registration) error { r.Config = []byte("renewed"); return nil }))
 		synctest.Wait()
 		renewed, err := p.Cluster(t.Context(), "eu-1")
@@ -313,8 +323,91 @@ func TestAChangeThatIsNotOfItsCredentialsLeavesAClusterOpen(t *testing.T) {
 		require.NotNil(t, s.Inspection, "what was known of it is not forgotten")
 		cancel()
 		require.NoError(t, <-done)
-		delete(p.clouds.by, "renewed")
+		p.clouds.lead("renewed", nil)
 	})
+}
+
+func TestAClusterThatCannotBeOpenedHidesNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPark(t, "eu-1", "us-1", "xx-1")
+		defer p.close(t)
+		for _, name := range []string{"eu-1", "us-1", "xx-1"} {
+			_, err := p.Add(t.Context(), of(name), nil)
+			require.NoError(t, err)
+		}
+		rec, err := p.records.Get(t.Context(), "clusters/xx-1")
+		require.NoError(t, err)
+		_, err = p.records.Put(t.Context(), rec.Key, []byte("{"), rec.Revision)
+		require.NoError(t, err)
+		us := p.clouds.by["secret-of-us-1"]
+		p.clouds.lead("secret-of-us-1", nil) // its provider says no
+
+		for _, running := range []bool{false, true} {
+			other := p.fleet(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			if running {
+				go func() { done <- other.Run(ctx) }()
+				synctest.Wait()
+			} else {
+				done <- nil
+				require.NoError(t, other.Refresh(t.Context(), cluster.Selector{}))
+			}
+			got := map[string]cluster.Status{}
+			for s, err := range other.Clusters(t.Context(), cluster.Selector{}) {
+				require.NoError(t, err)
+				got[s.Name] = s
+			}
+			require.Equal(t, cluster.Ready, got["eu-1"].Health)
+			require.Equal(t, cluster.Unreachable, got["us-1"].Health)
+			require.Contains(t, fmt.Sprint(got["us-1"].Reasons), "leads nowhere")
+			require.Equal(t, "us", got["us-1"].Labels["region"], "what is known of it is shown")
+			require.Equal(t, cluster.Unreachable, got["xx-1"].Health)
+			require.Contains(t, fmt.Sprint(got["xx-1"].Reasons), "clusters/xx-1")
+			_, err = other.For(appspan.Subject{ID: "anna", Team: "shop"}).Cluster(t.Context(), "us-1")
+			require.ErrorIs(t, err, appspan.ErrInvalid, "a team is not given what may turn out to be more than its own")
+
+			p.clouds.lead("secret-of-us-1", us)
+			time.Sleep(time.Minute)
+			require.NoError(t, other.Refresh(t.Context(), cluster.Selector{}))
+			require.Equal(t, cluster.Ready, health(t, other, "us-1"), "it is there as soon as it can be")
+			p.clouds.lead("secret-of-us-1", nil)
+			cancel()
+			require.NoError(t, <-done)
+			require.NoError(t, other.Close())
+		}
+		require.ErrorIs(t, p.Remove(t.Context(), "xx-1", nil), appspan.ErrCorrupt)
+		require.NoError(t, p.Remove(t.Context(), "xx-1", &cluster.RemoveOptions{Force: true}))
+		require.NoError(t, p.Forget(t.Context(), "us-1"))
+		p.clouds.lead("secret-of-us-1", us)
+	})
+}
+
+func TestAClusterWhoseKeyIsLostCanBeForgottenAndHoldsUpNoReseal(t *testing.T) {
+	t.Parallel()
+	p := newPark(t, "eu-1", "us-1")
+	defer p.close(t)
+	_, err := p.Add(t.Context(), of("us-1"), nil)
+	require.NoError(t, err)
+	fresh, err := seal.GenerateKey(nil)
+	require.NoError(t, err)
+	p.keys, err = seal.NewKeyring(fresh)
+	require.NoError(t, err)
+	other := p.fleet(t)
+	defer other.Close()
+	_, err = other.Add(t.Context(), of("eu-1"), nil)
+	require.NoError(t, err)
+	_, err = p.keys.Rotate(nil)
+	require.NoError(t, err)
+	n, err := other.Reseal(t.Context())
+	require.ErrorIs(t, err, seal.ErrUnknownKey)
+	require.ErrorContains(t, err, "clusters/us-1")
+	require.Equal(t, 1, n)
+	require.NoError(t, other.Forget(t.Context(), "us-1"))
+	tombs, err := other.Forgotten(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "us-1", tombs[0].Name)
 }
 
 func TestAClusterIsNotRemovedWhileApplicationsRunThere(t *testing.T) {
