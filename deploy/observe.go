@@ -164,8 +164,8 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 }
 
 // Watch follows how an application does: a status whenever it changes, the
-// first once every cluster has been read or found not to answer. It ends with
-// the context, or when the loop does.
+// first once every cluster has been read or found not to answer. It ends when
+// the loop does, or with the context: then the last is its error, alone.
 func (d *Deployer) Watch(ctx context.Context, application string, to Target) iter.Seq2[status.Application, error] {
 	return func(yield func(status.Application, error) bool) {
 		to, err := d.reading(ctx, application, to)
