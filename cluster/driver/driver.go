@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/appspan-dev/appspan"
@@ -29,11 +31,14 @@ type Spec struct {
 	// Name is the cluster's name in its fleet, for messages.
 	Name string
 	// Config is the provider's own configuration document, for example a
-	// kubeconfig. It may hold credentials and is never logged.
-	Config []byte
+	// kubeconfig. It may hold credentials and is never printed.
+	Config []byte `json:"-"`
 	// Context chooses an entry of Config where it has several.
 	Context string
 }
+
+// Format writes the cluster's name for every verb.
+func (s Spec) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cluster "+s.Name) }
 
 // Cluster is one connected cluster. It has seven methods at most, for ever; a
 // new ability is a new optional interface.

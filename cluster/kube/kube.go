@@ -80,6 +80,14 @@ func New(config *rest.Config, opts *Options) (*Cluster, error) {
 	if o.MaxConcurrency > 0 {
 		window = o.MaxConcurrency
 	}
+	inner := config.WrapTransport
+	config.WrapTransport = func(trip http.RoundTripper) http.RoundTripper {
+		trip = &discreet{RoundTripper: trip, proxy: proxyOf(config)}
+		if inner != nil {
+			trip = inner(trip)
+		}
+		return trip
+	}
 	trip, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)

@@ -96,7 +96,7 @@ func FromKubeconfig(kubeconfig []byte, contextName string, opts *Options) (*Clus
 	}
 	loaded, err := clientcmd.NewNonInteractiveClientConfig(*config, contextName, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w: %w", appspan.ErrInvalid, err)
+		return nil, fmt.Errorf("kubeconfig: %w: %s", appspan.ErrInvalid, withoutValues(err))
 	}
 	return New(loaded, &o)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/gorilla/websocket"
@@ -37,16 +38,20 @@ func newSocket(config *rest.Config, protocol string) (*socket, http.RoundTripper
 	if err != nil {
 		return nil, nil, err
 	}
-	proxy := config.Proxy
-	if proxy == nil {
-		proxy = utilnet.NewProxierWithNoProxyCIDR(http.ProxyFromEnvironment)
-	}
 	s := &socket{dialer: websocket.Dialer{
-		NetDialContext: config.Dial, Proxy: proxy, TLSClientConfig: secure, Subprotocols: []string{protocol},
+		NetDialContext: config.Dial, Proxy: proxyOf(config), TLSClientConfig: secure, Subprotocols: []string{protocol},
 		ReadBufferSize: socketBuffer, WriteBufferSize: socketBuffer,
 	}}
 	trip, err := transport.HTTPWrappersForConfig(wrappers, s)
 	return s, trip, err
+}
+
+// proxyOf chooses the proxy of a request, as client-go does.
+func proxyOf(config *rest.Config) func(*http.Request) (*url.URL, error) {
+	if config.Proxy != nil {
+		return config.Proxy
+	}
+	return utilnet.NewProxierWithNoProxyCIDR(http.ProxyFromEnvironment)
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -57,6 +62,7 @@ func (s *socket) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case errors.Is(err, websocket.ErrBadHandshake) && answer != nil:
 		defer answer.Body.Close()
+		hide(answer, secretsOf(r, s.dialer.Proxy))
 		return nil, &httpstream.UpgradeFailureError{Cause: cause(answer)}
 	case err != nil:
 		return nil, err

@@ -25,8 +25,7 @@ func encodings() []encoding {
 		{"base64", runs(base64Run, unbase64)},
 		{"hex", runs(hexRun, unhex)},
 		{"byte values", runs(bytesRun, unlist)},
-		{"percent-encoding", whole('%', percent, unpercent)},
-		{"escapes", whole('\\', escape, unescape)},
+		{"escapes", unescaped},
 		{"gzip", packed([]byte{0x1f, 0x8b}, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })},
 		{"zstd", packed([]byte{0x28, 0xb5, 0x2f, 0xfd}, func(r io.Reader) (io.Reader, error) {
 			return zstd.NewReader(r, zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderConcurrency(1))
@@ -38,8 +37,7 @@ var (
 	base64Run = regexp.MustCompile(`[A-Za-z0-9+/_-]{12,}`)
 	hexRun    = regexp.MustCompile(`[0-9a-fA-F]{16,}|[0-9a-fA-F]{2}([ :][0-9a-fA-F]{2}){7,}`)
 	bytesRun  = regexp.MustCompile(`(0x[0-9a-f]{1,2}|[0-9]{1,3})([ ,]+(0x[0-9a-f]{1,2}|[0-9]{1,3})){7,}`)
-	percent   = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
-	escape    = regexp.MustCompile(`\\(["'\\/]|[abfnrtv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})`)
+	escape    = regexp.MustCompile(`%[0-9a-fA-F]{2}|\\(["'\\/]|[abfnrtv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})`)
 )
 
 // runs decodes each run of characters that could be an encoding, in as many
@@ -116,14 +114,12 @@ func unlist(run []byte) [][]byte {
 	return [][]byte{out}
 }
 
-// whole decodes all of data, if there is something to decode.
-func whole(mark byte, of *regexp.Regexp, decode func(found []byte) []byte) func([]byte) iter.Seq[[]byte] {
-	return func(data []byte) iter.Seq[[]byte] {
-		return func(yield func([]byte) bool) {
-			if bytes.IndexByte(data, mark) < 0 || !printable(data) {
-				return
-			}
-			if decoded := of.ReplaceAllFunc(data, decode); len(decoded) != len(data) {
+// unescaped resolves percent-encoding and the escapes of JSON and Go, one
+// level of them.
+func unescaped(data []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if bytes.ContainsAny(data, `%\`) && printable(data) {
+			if decoded := escape.ReplaceAllFunc(data, unescape); len(decoded) != len(data) {
 				yield(decoded)
 			}
 		}
@@ -141,25 +137,24 @@ func printable(data []byte) bool {
 	return n*4 >= len(data)
 }
 
-func unpercent(found []byte) []byte {
-	n, _ := strconv.ParseUint(string(found[1:]), 16, 8)
-	return []byte{byte(n)}
-}
-
 func unescape(found []byte) []byte {
-	switch c := found[1]; c {
-	case 'u':
+	switch c := found[1]; {
+	case found[0] == '%':
+		n, _ := strconv.ParseUint(string(found[1:]), 16, 8)
+		return []byte{byte(n)}
+	case c == 'x', c == 'u':
 		n, _ := strconv.ParseUint(string(found[2:]), 16, 16)
+		if c == 'x' {
+			return []byte{byte(n)}
+		}
 		return utf8.AppendRune(nil, rune(n))
-	case 'x':
-		return unpercent(found[1:])
-	case 'n':
+	case c == 'n':
 		return []byte{'\n'}
-	case 't':
+	case c == 't':
 		return []byte{'\t'}
-	case 'r':
+	case c == 'r':
 		return []byte{'\r'}
-	case 'a', 'b', 'f', 'v':
+	case bytes.IndexByte([]byte("abfv"), c) >= 0:
 		return []byte{' '}
 	default:
 		return []byte{c}

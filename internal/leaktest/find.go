@@ -2,6 +2,7 @@ package leaktest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -85,19 +86,19 @@ func (f *Finder) Names() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// Find returns where credentials are in data, each once for each way in which
-// it is encoded.
+// Find returns which credentials are in data, each once.
 func (f *Finder) Find(data []byte) ([]Finding, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := search{parts: f.parts, seen: map[string]bool{}}
+	s := search{parts: f.parts, told: map[string]bool{}, seen: map[[sha256.Size]byte]bool{}}
 	err := s.look(data, nil)
 	return s.found, err
 }
 
 type search struct {
 	parts  map[[keySize]byte][]part
-	seen   map[string]bool
+	told   map[string]bool            // credentials that were found
+	seen   map[[sha256.Size]byte]bool // what was decoded
 	found  []Finding
 	output int // bytes that were decoded
 }
@@ -106,14 +107,10 @@ type search struct {
 func (s *search) look(data []byte, within []string) error {
 	for i := 0; i+keySize <= len(data); i++ {
 		for _, p := range s.parts[[keySize]byte(data[i:])] {
-			if !bytes.HasPrefix(data[i:], p.text) {
+			if s.told[p.name] || !bytes.HasPrefix(data[i:], p.text) {
 				continue
 			}
-			id := p.name + "\x00" + strings.Join(within, " ")
-			if s.seen[id] {
-				continue
-			}
-			s.seen[id] = true
+			s.told[p.name] = true
 			before, after := data[max(0, i-60):i], data[i+len(p.text):min(len(data), i+len(p.text)+20)]
 			s.found = append(s.found, Finding{Credential: p.name, Encodings: slices.Clone(within), Around: string(before) + "…" + string(after)})
 		}
@@ -123,6 +120,11 @@ func (s *search) look(data []byte, within []string) error {
 			if len(decoded) < keySize {
 				continue
 			}
+			sum := sha256.Sum256(decoded)
+			if s.seen[sum] {
+				continue
+			}
+			s.seen[sum] = true
 			if s.output += len(decoded); len(within) == maxDepth || s.output > maxOutput {
 				return fmt.Errorf("it is nested too deep to be searched in full: %d bytes in %s", len(decoded), strings.Join(within, " of "))
 			}
