@@ -12,6 +12,7 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/storage"
 	"github.com/appspan-dev/appspan/storage/memstore"
 )
@@ -22,13 +23,16 @@ func samples() map[string]any {
 	e := storage.Envelope{Format: 1, MinReader: 1}
 	return map[string]any{
 		"team": document{Envelope: e, Team: Team{ID: "blue", DisplayName: "Blue", Members: []Member{{Subject: "ada", Role: "releaser"}},
-			Roles: []Role{{Name: "releaser", Permissions: []Permission{"application:deploy"}}}, Quota: cluster.Amounts{"cpu": "10"},
+			Roles: []Role{{Name: "releaser", Permissions: []Permission{"application:deploy"}}}, Quota: cluster.Amounts{"cpu": "10"}, Drift: Show,
 			Clusters: map[string]Allocation{"eu-1": {Namespaces: []Namespace{{Name: "blue", Adopt: true, Quota: cluster.Amounts{"cpu": "1"}}},
 				Quota: cluster.Amounts{"cpu": "5"}, Defaults: cluster.Amounts{"cpu": "50m"}, PodSecurity: Restricted, CountSurge: true, Hosts: []string{"*.example.com"},
 				Network: Network{From: []string{"ingress"}, Internet: true}, NodePool: map[string]string{"pool": "blue"}, Permits: []Permit{PermitDaemons}}}},
 			Leaving: []string{"eu-2/blue"}, Deleting: &deletion{Since: at, Data: DataKeep}},
 		"ledger": ledgerDoc{Envelope: e, Reservations: map[string]Reservation{"eu-1 blue/shop": {Application: "blue/shop", Cluster: "eu-1",
 			Amounts: cluster.Amounts{"cpu": "1"}, Open: true, At: at}}},
+		"condition": conditionDoc{Envelope: e, Namespaces: map[string]string{"blue": "uid"}, Condition: Condition{Cluster: "eu-1", State: Drifted, Since: at, Checked: at,
+			Changes: []Change{{Object: driver.Ref{APIVersion: "v1", Kind: "ResourceQuota", Namespace: "blue", Name: "appspan-team"}, Action: ActionUpdate, Fields: []string{"spec.hard"}}},
+			Refused: []string{"no"}, Warnings: []string{"ah"}, Error: "oh", History: []Finding{{At: at, State: Drifted, Error: "oh"}}}},
 		"claim":       claim{Envelope: e, Team: "blue", At: at},
 		"credentials": credentialsDoc{Envelope: e, Registries: []string{"registry.example.com"}, Sealed: []byte("sealed"), At: at},
 		"audit": auditDoc{e, appspan.AuditEntry{Time: at, Subject: appspan.Subject{ID: "ada", Team: "blue"}, Outcome: "ok",
@@ -56,6 +60,9 @@ func TestWhatWasStoredStaysReadable(t *testing.T) {
 			got = d
 		case ledgerDoc:
 			got, err = decodeLedger(data)
+			require.NoError(t, err)
+		case conditionDoc:
+			got, err = decodeCondition(data, "eu-1")
 			require.NoError(t, err)
 		case claim:
 			var d claim
@@ -107,6 +114,10 @@ func FuzzDecode(f *testing.F) {
 		}
 		if d, err := decodeLedger(data); err == nil {
 			_, _ = d.used("")
+		}
+		if d, err := decodeCondition(data, "eu-1"); err == nil {
+			_ = d.take(ClusterPlan{Cluster: "eu-1"}, time.Now())
+			_ = Drift{Conditions: []Condition{d.Condition}}.String()
 		}
 	})
 }

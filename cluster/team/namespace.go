@@ -28,7 +28,7 @@ func (r *reconciler) namespace(live driver.Object) (adopted, refused bool) {
 	case i < 0 || live.Deleting || uid == "" || live.Labels[LabelTeam] != "" || live.Labels[LabelInstallation] != "":
 	case uid == live.UID: // it lost its labels
 		s = standing{exists: true, ours: true}
-	case r.unattended:
+	case r.unattended && s.refusal == nil:
 		s.refusal = fmt.Errorf("namespace %s on %s: %w: the team's was deleted and somebody made another; reconcile the team to decide", live.Name, r.cluster.Name(), appspan.ErrConflict)
 	}
 	if s.refusal != nil {

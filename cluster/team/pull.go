@@ -51,8 +51,10 @@ type credentialsDoc struct {
 	At         time.Time `json:"at"`
 }
 
+const credentialsPrefix = "team-credentials/"
+
 func credentialsKey(team, clusterName string) string {
-	return "team-credentials/" + team + "/" + clusterName
+	return credentialsPrefix + team + "/" + clusterName
 }
 
 func sealContext(team, clusterName string) []byte {
@@ -147,7 +149,7 @@ func (t *Teams) Reseal(ctx context.Context) error {
 	if t.opts.Keys == nil {
 		return nil
 	}
-	for rec, err := range t.records.List(ctx, "team-credentials/") {
+	for rec, err := range t.records.List(ctx, credentialsPrefix) {
 		if err != nil {
 			return err
 		}
@@ -159,7 +161,7 @@ func (t *Teams) Reseal(ctx context.Context) error {
 			if err := storage.Decode(old, 1, &d); err != nil || !t.opts.Keys.Stale(d.Sealed) {
 				return old, err
 			}
-			id, clusterName := splitPlace(rec.Key[len("team-credentials/"):])
+			id, clusterName := splitPlace(rec.Key[len(credentialsPrefix):])
 			plain, err := t.opts.Keys.Open(d.Sealed, sealContext(id, clusterName))
 			if err != nil {
 				return nil, err

@@ -112,9 +112,10 @@ func (w *writer) namespace(a Allocation, n Namespace) {
 	}
 	w.add(&corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{Name: n.Name,
 		Labels: w.labelled(w.team.ID, "namespace", map[string]string{
-			podSecurityPrefix + "enforce": string(a.level()),
-			podSecurityPrefix + "warn":    string(stricter),
-			podSecurityPrefix + "audit":   string(stricter),
+			podSecurityPrefix + "enforce":         string(a.level()),
+			podSecurityPrefix + "enforce-version": "latest", // ours, so that nobody's older one loosens it
+			podSecurityPrefix + "warn":            string(stricter),
+			podSecurityPrefix + "audit":           string(stricter),
 		})}})
 }
 

@@ -24,6 +24,9 @@ type Team struct {
 	// Quota bounds what all applications of the team reserve over all
 	// clusters together; a resource that is not in it is not bounded.
 	Quota cluster.Amounts `json:"quota,omitempty"`
+	// Drift says what [Teams.Run] does about what somebody changed on a
+	// cluster; default is RunOptions.Policy.
+	Drift DriftPolicy `json:"drift,omitempty"`
 	// Revision is the stored revision, opaque; empty for a team that is not
 	// stored. It is ignored on Create.
 	Revision string `json:"-"`

@@ -37,6 +37,9 @@ func (t Team) Validate() error {
 	t.validateRoles(&f)
 	t.validateMembers(&f)
 	f.keep(parse("quota", t.Quota))
+	if !t.Drift.valid() {
+		f.add("drift", "there is no policy %q; use repair or show", t.Drift)
+	}
 	f.atMost("clusters", len(t.Clusters), MaxClusters)
 	for _, name := range slices.Sorted(maps.Keys(t.Clusters)) {
 		if storage.CheckKey(name) != nil || strings.Contains(name, "/") || len(name) > maxText {

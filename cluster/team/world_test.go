@@ -49,10 +49,7 @@ func newWorld(t *testing.T, opts *team.Options) *world {
 		require.NoError(t, set.Close())
 		require.NoError(t, w.records.Close())
 	})
-	key, err := seal.NewKey(bytes.Repeat([]byte{7}, 32))
-	require.NoError(t, err)
-	keys, err := seal.NewKeyring(key)
-	require.NoError(t, err)
+	keys := keys(t)
 	o := team.Options{Installation: "test", Keys: keys, Authorizer: appspan.AllowAll{}}
 	if opts != nil {
 		o = *opts
@@ -61,6 +58,15 @@ func newWorld(t *testing.T, opts *team.Options) *world {
 	w.Teams, err = team.New(w.records, set, &o)
 	require.NoError(t, err)
 	return w
+}
+
+func keys(t *testing.T) *seal.Keyring {
+	t.Helper()
+	key, err := seal.NewKey(bytes.Repeat([]byte{7}, 32))
+	require.NoError(t, err)
+	ring, err := seal.NewKeyring(key)
+	require.NoError(t, err)
+	return ring
 }
 
 // blue is a team with something on every cluster.
