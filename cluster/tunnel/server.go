@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,6 +122,10 @@ func NewServer(key ed25519.PrivateKey, members Members, opts *Options) (*Server,
 
 // KeyID names the hub's key: what tokens carry.
 func (s *Server) KeyID() KeyID { return s.key }
+
+// Format writes the name of the hub's key for every verb: what is in it holds
+// the key.
+func (s *Server) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "hub "+s.key.String()) }
 
 // Close ends all tunnels and waits for them. Later agents are refused, later
 // dials fail with ErrUnavailable.

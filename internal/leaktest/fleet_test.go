@@ -312,7 +312,7 @@ func TestNoCredentialOfAFleetIsLeft(t *testing.T) {
 	w := newWorld(t)
 	w.bolt()
 	stop := w.follow(t.Context())
-	fleet := w.newFleet(cluster.FleetOptions{})
+	fleet := w.newFleet(cluster.FleetOptions{}, nil)
 	w.fleet(fleet)
 	w.clean("after registrations")
 	w.leave(fleet)

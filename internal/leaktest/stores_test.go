@@ -109,8 +109,11 @@ func (k kms) UnwrapKey(ctx context.Context, id string, wrapped []byte) ([]byte, 
 }
 
 // newFleet is a fleet in the world's records that logs, and is audited.
-func (w *world) newFleet(o cluster.FleetOptions) *cluster.Fleet {
+func (w *world) newFleet(o cluster.FleetOptions, h *hub) *cluster.Fleet {
 	o.Keys, o.Providers, o.Authorizer, o.Logger = w.keys, providers(), appspan.AllowAll{}, w.logger
+	if h != nil {
+		o.Providers["tunnel"] = h.provider()
+	}
 	o.Cluster.Attempts = 1
 	fleet, err := cluster.NewFleet(w.records, &o)
 	w.ok("a fleet", err)

@@ -115,6 +115,12 @@ func New(token tunnel.Token, keys Keys, target Target, opts *Options) (*Agent, e
 	return &Agent{token: token, keys: keys, target: target, opts: opts.withDefaults(), instance: rand.Text(), status: Status{Since: time.Now()}}, nil
 }
 
+// Format writes the agent's cluster for every verb: what is in it holds the
+// token's secret.
+func (a *Agent) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "agent of cluster "+a.token.Cluster)
+}
+
 // Status tells how the agent does.
 func (a *Agent) Status() Status {
 	a.mu.Lock()

@@ -3,6 +3,8 @@ package agent
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +17,10 @@ import (
 	"github.com/appspan-dev/appspan"
 )
 
-const maxFile = 1 << 20 // bytes of a token, a key or a file of authorities
+const (
+	maxFile    = 1 << 20 // bytes of a token, a key or a file of authorities
+	maxRefusal = 1 << 20 // bytes of what the API server says when it refuses
+)
 
 // Target is the API server that an agent passes requests on to.
 type Target struct {
@@ -78,14 +83,47 @@ func (t Target) transport() (*authorized, error) {
 func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Del("Authorization")
-	if a.tokenFile != "" {
-		token, err := readFile(a.tokenFile)
-		if err != nil {
-			return nil, err
-		}
-		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	if a.tokenFile == "" {
+		return a.Transport.RoundTrip(r)
 	}
-	return a.Transport.RoundTrip(r)
+	data, err := readFile(a.tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	token := strings.TrimSpace(string(data))
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := a.Transport.RoundTrip(r)
+	if token == "" || err == nil && answer.StatusCode < 300 { // 101 too
+		return answer, err
+	}
+	return keep(token, answer, err)
+}
+
+// keep takes the token out of a refusal or an error, which is for the hub:
+// some servers answer with what they were told.
+func keep(token string, answer *http.Response, err error) (*http.Response, error) {
+	const hidden = "(redacted)"
+	secrets := strings.NewReplacer(token, hidden, url.QueryEscape(token), hidden, base64.StdEncoding.EncodeToString([]byte(token)), hidden)
+	if err != nil {
+		if text := secrets.Replace(err.Error()); text != err.Error() {
+			err = errors.New(text)
+		}
+		return nil, err
+	}
+	for _, values := range answer.Header {
+		for i := range values {
+			values[i] = secrets.Replace(values[i])
+		}
+	}
+	data, err := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+	answer.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = io.NopCloser(strings.NewReader(secrets.Replace(string(data))))
+	answer.ContentLength = -1
+	answer.Header.Del("Content-Length")
+	return answer, nil
 }
 
 // readFile reads a small file.
