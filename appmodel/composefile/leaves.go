@@ -165,7 +165,7 @@ func (im *importer) classify(s *source, root key) []Leaf {
 				if strings.HasPrefix(string(k), "x-") {
 					continue
 				}
-				if other := im.noteFor(k); first || other.status.worse(n.status) {
+				if other := im.noteFor(k); first || other.status.Worse(n.status) {
 					n, first = other, false
 				}
 			}

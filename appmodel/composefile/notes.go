@@ -45,7 +45,7 @@ func (n notes) add(k key, s Status, to, why string) {
 		n[k] = note{s, to, why}
 		return
 	}
-	if s.worse(old.status) {
+	if s.Worse(old.status) {
 		old.status = s
 	}
 	if old.to == "" {

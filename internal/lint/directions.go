@@ -30,8 +30,9 @@ func Layers() []Layer {
 		{Package: "."},
 
 		{Package: "appmodel"},
-		{Package: "appmodel/composefile", May: []string{"appmodel"}},
-		{Package: "appmodel/manifests", May: []string{"appmodel"}},
+		{Package: "appmodel/fidelity"},
+		{Package: "appmodel/composefile", May: []string{"appmodel", "appmodel/fidelity"}},
+		{Package: "appmodel/manifests", May: []string{"appmodel", "appmodel/fidelity"}},
 		{Package: "appmodel/ram", May: []string{"appmodel"}},
 		{Package: "appmodel/helmchart", May: []string{"appmodel"}},
 
