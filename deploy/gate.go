@@ -2,7 +2,10 @@ package deploy
 
 import (
 	"context"
+	"errors"
 
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster/driver"
 )
 
@@ -18,24 +21,37 @@ type Gate interface {
 	Settle(ctx context.Context, team, application, cluster string, nodes int, objects []driver.Object) error
 }
 
-// gated reports whether what is applied passes a gate.
-func (a *applier) gated() bool {
-	return a.deployer.opts.Gate != nil && a.plan.Target.Team != ""
+// labelTeam, on a namespace, is the team that has it; see package cluster/team.
+const labelTeam = "appspan.dev/team"
+
+// team is whose application passes the gate, or nobody's. Whoever removes one
+// need not name its team: the namespace says.
+func (a *applier) team() string {
+	if a.deployer.opts.Gate == nil {
+		return ""
+	}
+	team, l := a.plan.Target.Team, a.fresh.work.live
+	if team == "" && a.plan.Kind == KindRemove && l.namespace != nil && l.namespace.Labels[appmodel.LabelInstallation] == l.scope.installation {
+		team = l.namespace.Labels[labelTeam]
+	}
+	return team
 }
 
 // admit asks the gate before anything is written.
 func (a *applier) admit(ctx context.Context) error {
-	if !a.gated() {
+	team := a.team()
+	if team == "" {
 		return nil
 	}
 	l := a.fresh.work.live
-	return a.deployer.opts.Gate.Admit(ctx, a.plan.Target.Team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), a.asked())
+	return a.deployer.opts.Gate.Admit(ctx, team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), a.asked())
 }
 
 // settle tells the gate what there is after an apply that went well. What one
 // that did not may have left is held until the next.
 func (a *applier) settleGate(ctx context.Context, failed error) error {
-	if failed != nil || !a.gated() {
+	team := a.team()
+	if failed != nil || team == "" {
 		return nil
 	}
 	ctx, cancel := draining(ctx)
@@ -45,7 +61,11 @@ func (a *applier) settleGate(ctx context.Context, failed error) error {
 	if a.plan.Kind == KindRemove {
 		objects = a.keptObjects()
 	}
-	return a.deployer.opts.Gate.Settle(ctx, a.plan.Target.Team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), objects)
+	err := a.deployer.opts.Gate.Settle(ctx, team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), objects)
+	if errors.Is(err, appspan.ErrNotFound) && a.plan.Target.Team == "" {
+		return nil // the label has outlived the team
+	}
+	return err
 }
 
 // asked are the objects of the application as rendered.

@@ -35,36 +35,8 @@ components:
 func TestATeamsQuotaHoldsOverAllClustersWhateverIsDeployedAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		clouds := map[string]*fake.Cluster{}
-		fakes := driver.ProviderFunc(func(_ context.Context, spec driver.Spec) (driver.Cluster, error) {
-			return lasting{clouds[spec.Name]}, nil
-		})
-		records := storage.NewRecords(memstore.NewRecords(), nil)
-		defer records.Close()
-		keys := newKeys(t)
-		fleet, err := cluster.NewFleet(records, &cluster.FleetOptions{Keys: keys, Providers: map[string]driver.Provider{"memory": fakes}, Authorizer: appspan.AllowAll{}})
-		require.NoError(t, err)
-		defer fleet.Close()
-		names := []string{"a", "b", "c"}
-		for _, name := range names {
-			clouds[name] = fake.New(&fake.Options{Name: name})
-			defer clouds[name].Close()
-			_, err := fleet.Add(t.Context(), cluster.Registration{Name: name, Provider: "memory"}, &cluster.AddOptions{Unverified: true})
-			require.NoError(t, err)
-		}
-		teams, err := team.New(records, fleet, &team.Options{Installation: "test", Authorizer: appspan.AllowAll{}})
-		require.NoError(t, err)
-		_, err = teams.Create(t.Context(), team.Team{ID: "blue", Quota: cluster.Amounts{"cpu": "10"}})
-		require.NoError(t, err)
-		for _, name := range names {
-			_, _, err = teams.Allocate(t.Context(), "blue", name, team.Allocation{})
-			require.NoError(t, err)
-		}
-		_, err = teams.Reconcile(t.Context(), "blue")
-		require.NoError(t, err)
-		d, err := deploy.New(fleet, &deploy.Options{Installation: "test", Keys: keys, Authorizer: appspan.AllowAll{}, Gate: team.NewGate(records)})
-		require.NoError(t, err)
-		d = d.For(appspan.Subject{ID: "ann", Team: "blue"})
+		w := newTeamWorld(t)
+		d, names := w.For(appspan.Subject{ID: "ann", Team: "blue"}), w.names
 		to := func(i int) deploy.Target { return deploy.Target{Clusters: names[i%3 : i%3+1], Namespace: "blue"} }
 
 		var mu sync.Mutex
@@ -89,7 +61,7 @@ func TestATeamsQuotaHoldsOverAllClustersWhateverIsDeployedAtATime(t *testing.T) 
 			require.NoError(t, err)
 			require.Equal(t, 1, r.Clusters[0].Updated)
 		}
-		_, err = d.Deploy(t.Context(), oneCPU(t, "one-more", "x:1"), to(0), nil)
+		_, err := d.Deploy(t.Context(), oneCPU(t, "one-more", "x:1"), to(0), nil)
 		require.ErrorIs(t, err, appspan.ErrExhausted)
 		for _, i := range in {
 			_, err := d.Remove(t.Context(), fmt.Sprint("app-", i), to(i), nil, nil)
@@ -106,6 +78,81 @@ func TestATeamsQuotaHoldsOverAllClustersWhateverIsDeployedAtATime(t *testing.T) 
 		_, err = d.Deploy(t.Context(), oneCPU(t, "elsewhere", "x:1"), deploy.Target{Clusters: names[:1], Namespace: "default"}, nil)
 		require.Error(t, err)
 	})
+}
+
+func TestWhoeverRemovesAnApplicationFreesWhatItsTeamHeldForIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTeamWorld(t)
+		held := func() map[string]string {
+			list, err := w.gate.Ledger().Reservations(t.Context(), "blue")
+			require.NoError(t, err)
+			out := map[string]string{}
+			for _, r := range list {
+				require.False(t, r.Open)
+				out[r.Application] = fmt.Sprint(r.Amounts["cpu"], " ", r.Amounts["storage"])
+			}
+			return out
+		}
+		to := deploy.Target{Clusters: w.names[:1], Namespace: "blue"}
+		ann, admin := w.For(appspan.Subject{ID: "ann", Team: "blue"}), w.For(appspan.Subject{ID: "root"})
+		for _, app := range []*appmodel.Application{oneCPU(t, "one", "x:1"), shop(t)} {
+			_, err := ann.Deploy(t.Context(), app, to, nil)
+			require.NoError(t, err)
+		}
+		require.Len(t, held(), 2)
+		_, err := admin.Remove(t.Context(), "one", to, nil, nil)
+		require.NoError(t, err)
+		require.NotContains(t, held(), "blue/one")
+		_, err = admin.Remove(t.Context(), "shop", to, nil, nil)
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"blue/shop": " 1Gi"}, held(), "its data was kept")
+		_, err = admin.Remove(t.Context(), "shop", to, &deploy.RemoveOptions{Data: true}, nil)
+		require.NoError(t, err)
+		require.Empty(t, held())
+	})
+}
+
+// teamWorld is three clusters, on each of which team blue has a namespace.
+type teamWorld struct {
+	*deploy.Deployer
+	names []string
+	gate  *team.Gate
+}
+
+func newTeamWorld(t *testing.T) *teamWorld {
+	t.Helper()
+	clouds := map[string]*fake.Cluster{}
+	fakes := driver.ProviderFunc(func(_ context.Context, spec driver.Spec) (driver.Cluster, error) {
+		return lasting{clouds[spec.Name]}, nil
+	})
+	records := storage.NewRecords(memstore.NewRecords(), nil)
+	t.Cleanup(func() { require.NoError(t, records.Close()) })
+	keys := newKeys(t)
+	fleet, err := cluster.NewFleet(records, &cluster.FleetOptions{Keys: keys, Providers: map[string]driver.Provider{"memory": fakes}, Authorizer: appspan.AllowAll{}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, fleet.Close()) })
+	names := []string{"a", "b", "c"}
+	for _, name := range names {
+		clouds[name] = fake.New(&fake.Options{Name: name})
+		t.Cleanup(func() { require.NoError(t, clouds[name].Close()) })
+		_, err := fleet.Add(t.Context(), cluster.Registration{Name: name, Provider: "memory"}, &cluster.AddOptions{Unverified: true})
+		require.NoError(t, err)
+	}
+	teams, err := team.New(records, fleet, &team.Options{Installation: "test", Authorizer: appspan.AllowAll{}})
+	require.NoError(t, err)
+	_, err = teams.Create(t.Context(), team.Team{ID: "blue", Quota: cluster.Amounts{"cpu": "10"}})
+	require.NoError(t, err)
+	for _, name := range names {
+		_, _, err = teams.Allocate(t.Context(), "blue", name, team.Allocation{})
+		require.NoError(t, err)
+	}
+	_, err = teams.Reconcile(t.Context(), "blue")
+	require.NoError(t, err)
+	gate := team.NewGate(records)
+	d, err := deploy.New(fleet, &deploy.Options{Installation: "test", Keys: keys, Authorizer: appspan.AllowAll{}, Gate: gate})
+	require.NoError(t, err)
+	return &teamWorld{Deployer: d, names: names, gate: gate}
 }
 
 // lasting is a cluster that closing leaves alone.

@@ -16,7 +16,8 @@ type Target struct {
 	// name. It is created where it does not exist.
 	Namespace string `json:"namespace,omitempty"`
 	// Team is whose application it is, for the Authorizer and the Gate;
-	// default: the subject's.
+	// default: the subject's. A removal tells the Gate whose the namespace is
+	// when neither says.
 	Team string `json:"team,omitempty"`
 }
 
