@@ -275,13 +275,20 @@ type Kubernetes struct {
 	Workload string `json:"workload,omitempty"`
 	// Defaults "none" keeps everything of ours out of the pod template.
 	Defaults string `json:"defaults,omitempty" enum:"none"`
+	// Security "pod": the user, the group and the seccomp profile of the
+	// component's security stand in the security context of the pod, so that
+	// all its containers have them, and not in that of the main container.
+	Security string `json:"security,omitempty" enum:"pod"`
 }
 
-// KubernetesNames are names of objects that exist.
+// KubernetesNames are names of objects that exist. A stateful component whose
+// Service and Headless are one name has one Service, the headless one.
 type KubernetesNames struct {
 	Workload       string `json:"workload,omitempty"`
 	Service        string `json:"service,omitempty"`
 	Headless       string `json:"headless,omitempty"`
 	Container      string `json:"container,omitempty"`
 	ServiceAccount string `json:"serviceAccount,omitempty"`
+	Autoscaler     string `json:"autoscaler,omitempty"` // HorizontalPodAutoscaler
+	Disruption     string `json:"disruption,omitempty"` // PodDisruptionBudget
 }

@@ -171,7 +171,8 @@ func (v *checker) objects(c *Component, at Path) {
 	if k := c.Kubernetes; k != nil && k.Names != nil {
 		here := at.field("kubernetes").field("names")
 		for field, name := range map[string]string{"workload": k.Names.Workload, "service": k.Names.Service,
-			"headless": k.Names.Headless, "container": k.Names.Container, "serviceAccount": k.Names.ServiceAccount} {
+			"headless": k.Names.Headless, "container": k.Names.Container, "serviceAccount": k.Names.ServiceAccount,
+			"autoscaler": k.Names.Autoscaler, "disruption": k.Names.Disruption} {
 			v.objectName(name, here.field(field))
 		}
 	}

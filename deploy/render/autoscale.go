@@ -1,6 +1,8 @@
 package render
 
 import (
+	"cmp"
+
 	"github.com/appspan-dev/appspan/appmodel"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +49,7 @@ func (b *builder) autoscale(c *appmodel.Component) {
 		b.note(Warning, c, "scale.auto.metrics", "no metric that the cluster can scale by is left; it stays at its first number of replicas")
 		return
 	}
-	b.add(&autoscalingv2.HorizontalPodAutoscaler{TypeMeta: tm("autoscaling/v2", "HorizontalPodAutoscaler"), ObjectMeta: b.meta(b.name(c.ID), c),
+	b.add(&autoscalingv2.HorizontalPodAutoscaler{TypeMeta: tm("autoscaling/v2", "HorizontalPodAutoscaler"), ObjectMeta: b.meta(cmp.Or(pinnedNames(c).Autoscaler, b.name(c.ID)), c),
 		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{ScaleTargetRef: target, MinReplicas: &least, MaxReplicas: int32(auto.Max), Metrics: metrics, Behavior: scaleDown(auto)}},
 		Object{Component: c.ID, Phase: PhaseWorkload})
 }

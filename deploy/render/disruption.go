@@ -1,6 +1,8 @@
 package render
 
 import (
+	"cmp"
+
 	"github.com/appspan-dev/appspan/appmodel"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -24,7 +26,7 @@ func (b *builder) disruption(c *appmodel.Component) {
 		one := intstr.FromInt32(1)
 		spec.MaxUnavailable = &one
 	}
-	b.add(&policyv1.PodDisruptionBudget{TypeMeta: tm("policy/v1", "PodDisruptionBudget"), ObjectMeta: b.meta(b.name(c.ID), c), Spec: spec},
+	b.add(&policyv1.PodDisruptionBudget{TypeMeta: tm("policy/v1", "PodDisruptionBudget"), ObjectMeta: b.meta(cmp.Or(pinnedNames(c).Disruption, b.name(c.ID)), c), Spec: spec},
 		Object{Component: c.ID, Phase: PhaseNetwork})
 }
 

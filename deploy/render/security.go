@@ -1,7 +1,9 @@
 package render
 
 import (
+	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -26,13 +28,22 @@ func (p *podWriter) podSecurity(spec *corev1.PodSpec) {
 		sc.RunAsNonRoot = &yes
 		sc.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
 	}
-	if sc.FSGroup != nil || len(sc.SupplementalGroups)+len(sc.Sysctls) > 0 || sc.RunAsNonRoot != nil {
+	if forPod(p.c) {
+		sc.RunAsUser, sc.RunAsGroup, sc.SeccompProfile = s.RunAsUser, s.RunAsGroup, cmp.Or(seccomp(s.Seccomp), sc.SeccompProfile)
+	}
+	if !reflect.ValueOf(*sc).IsZero() {
 		spec.SecurityContext = sc
 	}
 	spec.HostNetwork, spec.HostPID, spec.HostIPC = s.HostNetwork, s.HostPID, s.HostIPC
 	if s.HostNetwork { // or names of the cluster would not resolve
 		spec.DNSPolicy = corev1.DNSClusterFirstWithHostNet
 	}
+}
+
+// forPod reports whether the user, the group and the seccomp profile of the
+// component's security are said for the pod.
+func forPod(c *appmodel.Component) bool {
+	return c.Kubernetes != nil && c.Kubernetes.Security == "pod"
 }
 
 // containerSecurity says as whom and with which rights a container runs; nil
@@ -44,6 +55,9 @@ func (p *podWriter) containerSecurity(s *appmodel.Security) *corev1.SecurityCont
 	sc := &corev1.SecurityContext{RunAsUser: s.RunAsUser, RunAsGroup: s.RunAsGroup,
 		ReadOnlyRootFilesystem: asked(s.ReadOnlyRootFilesystem), Privileged: asked(s.Privileged),
 		AllowPrivilegeEscalation: asked(s.AllowEscalation), SeccompProfile: seccomp(s.Seccomp)}
+	if s == p.c.Security && forPod(p.c) {
+		sc.RunAsUser, sc.RunAsGroup, sc.SeccompProfile = nil, nil, nil
+	}
 	if len(s.Capabilities) > 0 {
 		sc.Capabilities = &corev1.Capabilities{}
 		for _, name := range slices.Sorted(slices.Values(s.Capabilities)) {

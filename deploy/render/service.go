@@ -14,7 +14,9 @@ import (
 func (b *builder) services(c *appmodel.Component) {
 	ports := b.servicePorts(c)
 	if len(ports) > 0 {
-		b.service(c, b.serviceName(c), "", ports)
+		if c.Kind != appmodel.KindStateful || b.serviceName(c) != b.headlessName(c) { // one that exists may be both
+			b.service(c, b.serviceName(c), "", ports)
+		}
 		for _, alias := range c.Aliases {
 			b.service(c, alias, "alias", ports)
 		}

@@ -140,6 +140,10 @@ func (p *podWriter) replicaClaim(v *appmodel.Volume) {
 		return
 	}
 	labels := p.b.selector(p.c.ID)
+	if bare(p.c) { // claim templates of a workload that exists never change
+		p.claims = append(p.claims, corev1.PersistentVolumeClaim{TypeMeta: tm("v1", "PersistentVolumeClaim"), ObjectMeta: metav1.ObjectMeta{Name: v.Name}, Spec: p.b.claim(v, p.c)})
+		return
+	}
 	labels[appmodel.LabelInstallation], labels[appmodel.LabelVolume] = p.b.in.Installation, v.Name
 	labels[appmodel.LabelApplication], labels[appmodel.LabelComponent] = p.b.app.Metadata.Name, p.c.ID
 	meta := metav1.ObjectMeta{Name: v.Name, Labels: labels}
