@@ -203,16 +203,6 @@ func TestRigAnApplicationLivesOnTheTeamsRights(t *testing.T) {
 	deployAsTeam(t, r.set, r.Teams, tm, "rig-1")
 }
 
-func TestRigTenCPUOverTheClusters(t *testing.T) {
-	r := newRig(t)
-	tm := team.Team{ID: "blue-" + r.suffix, Quota: cluster.Amounts{"cpu": "10"}, Clusters: map[string]team.Allocation{}}
-	for _, c := range r.clusters {
-		tm.Clusters[c.Name()] = team.Allocation{Namespaces: []team.Namespace{{Name: tm.ID}}, Quota: cluster.Amounts{"cpu": "10"}}
-	}
-	tenCPU(t, team.NewGate(r.records), r.make(t, tm), r.clusters)
-	t.Logf("ten of fifty got in, over %d control planes", len(r.clusters))
-}
-
 func ca(t *testing.T, config *rest.Config) []byte {
 	t.Helper()
 	if len(config.CAData) > 0 {
