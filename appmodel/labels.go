@@ -17,6 +17,9 @@ const (
 	// AnnotationContent, in pod templates, changes when mounted files or
 	// groups change, so that pods restart.
 	AnnotationContent = "appspan.dev/content"
+	// AnnotationRestarted, in pod templates, is when the component was
+	// restarted.
+	AnnotationRestarted = "appspan.dev/restarted"
 	// AnnotationKept, on a claim that outlives its application, holds the
 	// sealed generated secrets that its data needs.
 	AnnotationKept = "appspan.dev/kept"

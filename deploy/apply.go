@@ -71,6 +71,7 @@ const (
 	OutcomeFailed    Outcome = "failed"    // see Error and Status
 	OutcomeStale     Outcome = "stale"     // the cluster is not as the plan says; nothing was written
 	OutcomeRefused   Outcome = "refused"   // something stands in the way; nothing was written
+	OutcomeSkipped   Outcome = "skipped"   // of a component: the command is not for such a one
 	OutcomeUnknown   Outcome = "unknown"   // the cluster does not answer; what was under way may or may not have happened
 )
 
@@ -82,6 +83,9 @@ type ClusterResult struct {
 	Created  int     `json:"created"`
 	Updated  int     `json:"updated"`
 	Deleted  int     `json:"deleted"`
+	// Components say, for a [Command], what became of each component that it
+	// was for.
+	Components []ComponentResult `json:"components,omitempty"`
 	// Kept are objects that hold data and were left.
 	Kept []string `json:"kept,omitempty"`
 	// Notes are what a person should know of how it went.
@@ -97,6 +101,16 @@ type ClusterResult struct {
 	LastAnswer time.Time `json:"lastAnswer,omitzero"`
 
 	err error
+}
+
+// ComponentResult is what a [Command] did to one component.
+type ComponentResult struct {
+	Component string `json:"component"`
+	// Outcome is OutcomeDone, OutcomeUnchanged, OutcomeFailed, or
+	// OutcomeSkipped.
+	Outcome Outcome `json:"outcome"`
+	// Message says why it was skipped or has failed.
+	Message string `json:"message,omitempty"`
 }
 
 // Err is why the cluster is not done, nil if it is.
@@ -331,7 +345,9 @@ func (a *applier) run(ctx context.Context) error {
 	}
 	if len(a.fresh.Changes) == 0 && !a.unfinished() {
 		a.result.Outcome = OutcomeUnchanged
-		return a.settle(ctx)
+		err := a.settle(ctx)
+		a.result.Components = a.components(err)
+		return err
 	}
 	if err := a.admit(ctx); err != nil {
 		return err
@@ -340,15 +356,19 @@ func (a *applier) run(ctx context.Context) error {
 	if err != nil && a.record == nil {
 		return err // nothing says that an apply has begun
 	}
-	if err == nil {
-		err = a.write(ctx)
+	steps := []func(context.Context) error{a.write, a.prune}
+	if a.plan.Kind == KindStop {
+		slices.Reverse(steps) // whoever scales goes before what it scales
 	}
-	if err == nil {
-		err = a.prune(ctx)
+	for _, step := range steps {
+		if err == nil {
+			err = step(ctx)
+		}
 	}
 	if err == nil {
 		err = a.settle(ctx)
 	}
+	a.result.Components = a.components(err)
 	err = errors.Join(err, a.finish(ctx, err))
 	return errors.Join(err, a.settleGate(ctx, err))
 }

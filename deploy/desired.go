@@ -76,7 +76,7 @@ func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues
 
 // stamp adds to a rendered object what only deploy knows: its ApplySet, its
 // hash, and whether its data is kept.
-func (d *Deployer) stamp(s scope, o render.Object, yields []Yield) (*desired, error) {
+func (d *Deployer) stamp(s scope, o render.Object, yields []Yield, asked states) (*desired, error) {
 	out := &desired{Object: o}
 	if err := json.Unmarshal(o.JSON, &out.tree); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", o.Ref, appspan.ErrInvalid, err)
@@ -85,6 +85,9 @@ func (d *Deployer) stamp(s scope, o render.Object, yields []Yield) (*desired, er
 		if y.matches(o.Ref) {
 			out.External = append(out.External, y.Path)
 		}
+	}
+	if o.Phase == render.PhaseWorkload {
+		asked[o.Component].stamp(out)
 	}
 	meta, _ := out.tree["metadata"].(map[string]any)
 	if meta == nil {
@@ -166,6 +169,23 @@ func (o *desired) object(liveObj *driver.Object, manager string) (driver.Object,
 	}
 	return driver.Object{Ref: o.Ref, Labels: o.Labels, JSON: data}, nil
 }
+
+// wake takes back a number of replicas that we took away ourselves: whoever
+// scales a workload leaves one without replicas alone.
+func (o *desired) wake(current map[string]any, m managers, self string) {
+	at := trail{{field: "spec"}, {field: "replicas"}}
+	entry, applied := m.applied(self)
+	i := slices.IndexFunc(o.External, isReplicas)
+	if i < 0 || !applied || lookup(current, at) != float64(0) || !owns(entry.Fields, at) {
+		return
+	}
+	if n, _ := lookup(o.tree, at).(float64); n > 0 {
+		o.External = slices.Delete(slices.Clone(o.External), i, i+1)
+		o.compared = with(o.compared, []string{"spec", "replicas"}, n)
+	}
+}
+
+func isReplicas(path []string) bool { return slices.Equal(path, []string{"spec", "replicas"}) }
 
 // with returns v with the field at a path of plain fields set.
 func with(v map[string]any, path []string, value any) map[string]any {

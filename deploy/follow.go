@@ -12,6 +12,7 @@ import (
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/deploy/render"
 	"github.com/appspan-dev/appspan/deploy/status"
 )
 
@@ -64,7 +65,8 @@ type follower struct {
 
 	mu      sync.Mutex
 	objects map[driver.Ref]driver.Object
-	unheard int // kinds whose first list has not come yet
+	written map[driver.Ref]int64 // the generation that each must have reached
+	unheard int                  // kinds whose first list has not come yet
 	stale   map[kindRef]cluster.Event
 	err     error
 }
@@ -73,7 +75,7 @@ type follower struct {
 func follow(ctx context.Context, c *cluster.Cluster, v view, kinds []kindRef) *follower {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{cluster: c, view: v, cancel: cancel, changed: make(chan struct{}, 1),
-		objects: map[driver.Ref]driver.Object{}, unheard: len(kinds), stale: map[kindRef]cluster.Event{}}
+		objects: map[driver.Ref]driver.Object{}, written: map[driver.Ref]int64{}, unheard: len(kinds), stale: map[kindRef]cluster.Event{}}
 	for _, k := range kinds {
 		f.wg.Go(func() { f.watch(ctx, k) })
 	}
@@ -121,6 +123,13 @@ func (f *follower) watch(ctx context.Context, k kindRef) {
 	}
 }
 
+// wrote says that a workload was written: the picture before it is of no use.
+func (f *follower) wrote(obj driver.Object) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.written[obj.Ref] = obj.Generation
+}
+
 // now is the status as it is seen, and whether everything was seen at all.
 func (f *follower) now() (status.Cluster, bool, error) {
 	f.mu.Lock()
@@ -130,6 +139,12 @@ func (f *follower) now() (status.Cluster, bool, error) {
 	}
 	if f.unheard > 0 {
 		return status.Cluster{}, false, nil
+	}
+	for ref, generation := range f.written {
+		if f.objects[ref].Generation < generation {
+			return status.Cluster{}, false, nil
+		}
+		delete(f.written, ref)
 	}
 	objects := make([]driver.Object, 0, len(f.objects))
 	for _, o := range f.objects {
@@ -186,7 +201,7 @@ func (f *follower) next(ctx context.Context, limit <-chan time.Time) error {
 func (a *applier) see(ctx context.Context) *follower {
 	if a.eyes == nil {
 		w := a.fresh.work
-		v := view{scope: w.live.scope, app: w.app.app, services: w.services, revision: a.result.Revision, deployed: true}
+		v := view{scope: w.live.scope, app: w.states.apply(w.app.app), services: w.services, revision: a.result.Revision, deployed: true}
 		for _, o := range w.objects {
 			if o.Component != "" {
 				v.expected = append(v.expected, o.Ref)
@@ -323,7 +338,7 @@ func notReady(s status.Cluster, why string) error {
 
 // awaitAny waits until some of the held tasks may be written, and returns
 // those.
-func (a *applier) awaitAny(ctx context.Context, held []task) ([]task, error) {
+func (a *applier) awaitAny(ctx context.Context, held []task, ordered map[string][]render.Wait) ([]task, error) {
 	var ready []task
 	_, err := a.await(ctx, a.see(ctx), func(s status.Cluster) bool {
 		values := map[string]status.Component{}
@@ -331,28 +346,11 @@ func (a *applier) awaitAny(ctx context.Context, held []task) ([]task, error) {
 			values[c.ID] = c
 		}
 		for _, t := range held {
-			if conditionsHold(t, values) {
+			if conditionsHold(t.waits(ordered), values) {
 				ready = append(ready, t)
 			}
 		}
 		return len(ready) > 0
 	})
 	return ready, err
-}
-
-func conditionsHold(t task, components map[string]status.Component) bool {
-	for _, w := range t.object.WaitFor {
-		c := components[w.Component]
-		switch w.Condition {
-		case "started":
-			if c.Replicas.Current == 0 && c.Value != status.Ready {
-				return false
-			}
-		default: // ready, completed
-			if c.Value != status.Ready && c.Value != status.Stopped {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -49,6 +49,8 @@ type intent struct {
 	DataLoss  bool              `json:"dataLoss,omitempty"`
 	// FromRevision is, for a rollback, the release of each cluster.
 	FromRevision map[string]int `json:"fromRevision,omitempty"`
+	// Command is what is done to the application as it runs.
+	Command *Command `json:"command,omitempty"`
 	// Data says, for a removal, that data goes too.
 	Data bool `json:"data,omitempty"`
 

@@ -157,7 +157,7 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 	}
 	if body, err := d.readRelease(ctx, c, v.scope, v.revision); err == nil {
 		if app, err := decodeApplication(body.Resolved); err == nil {
-			v.app, v.services = app, body.Services
+			v.app, v.services = st.record.States.apply(app), body.Services
 		}
 	}
 	return observedKinds(info, st.record.Kinds), nil

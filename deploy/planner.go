@@ -207,6 +207,8 @@ type work struct {
 	byRef map[driver.Ref]*desired
 	// grown are claims that were made from templates and grow with them.
 	grown []*desired
+	// states are what components are asked to be after this.
+	states states
 	// release is what jobs that run at each release are made for.
 	release string
 	// services must have endpoints when the application is ready.
@@ -229,6 +231,11 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 		}
 	}
 	out.work, out.UID, out.Abilities = w, l.info.UID, abilities(l.info)
+	if r := l.state.record; r != nil && p.intent.Command != nil { // how many replicas there are decides what is rendered
+		if err := l.readKinds(ctx, r.Kinds); err != nil {
+			return err
+		}
+	}
 	var both errgroup.Group // rendering, while the cluster lists what we know of
 	if p.Kind != KindRemove {
 		w.release = out.release
@@ -293,11 +300,13 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	}
 	values := d.secretsFor(l, app.app)
 	w.app, w.values = app, values
+	w.states = p.intent.Command.apply(l.states(), app.app, l.replicas)
 	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities &&
-		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) {
+		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) && maps.Equal(before.states, w.states) {
 		w.objects, w.byRef, w.services, w.defines = before.objects, before.byRef, before.services, before.defines
 		return nil
 	}
+	app.app = w.states.apply(app.app)
 	rendered, err := d.renderFor(l, app, values, w.release)
 	if err != nil {
 		return err
@@ -305,7 +314,7 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	w.services, w.defines, out.Notes = rendered.Services, rendered.Defines, rendered.Notes
 	w.objects, w.byRef = make([]*desired, len(rendered.Objects)), map[driver.Ref]*desired{}
 	err = each(len(w.objects), func(i int) (err error) {
-		w.objects[i], err = d.stamp(l.scope, rendered.Objects[i], p.intent.Yield)
+		w.objects[i], err = d.stamp(l.scope, rendered.Objects[i], p.intent.Yield, w.states)
 		return err
 	})
 	if err != nil {
@@ -418,6 +427,7 @@ func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, c
 	}
 	m := readManagers(obj.JSON)
 	self := l.scope.manager()
+	o.wake(current, m, self)
 	if mine {
 		o.additions = additions(o, current, m, self)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -97,6 +98,8 @@ type record struct {
 	Inventory map[string]item `json:"inventory,omitempty"`
 	// Releases are the last ten, the newest last.
 	Releases []Release `json:"releases,omitempty"`
+	// States are what was asked of components beside the application.
+	States states `json:"states,omitempty"`
 	// Removing: a removal has begun and not ended.
 	Removing bool `json:"removing,omitempty"`
 }
@@ -131,6 +134,7 @@ func (r *record) clone() *record {
 	out := *r
 	out.Kinds = slices.Clone(r.Kinds)
 	out.Releases = slices.Clone(r.Releases)
+	out.States = maps.Clone(r.States)
 	out.Inventory = make(map[string]item, len(r.Inventory))
 	for k, v := range r.Inventory {
 		out.Inventory[k] = v

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/appspan-dev/appspan"
 )
@@ -34,95 +31,71 @@ func (d *Deployer) PlanRollback(ctx context.Context, application string, to Targ
 	if opts != nil {
 		o = *opts
 	}
-	to, err := d.reading(ctx, application, to)
+	p, err := d.fromReleases(ctx, application, to, KindRollback, func(st *state) ([]int, error) {
+		if o.Revision != 0 {
+			return []int{o.Revision}, nil
+		}
+		if revision := previous(st.record); revision != 0 {
+			return []int{revision}, nil
+		}
+		return nil, fmt.Errorf("%w: there is no earlier release that was deployed; there are %s", appspan.ErrNotFound, listed(st.record))
+	})
 	if err != nil {
 		return nil, err
 	}
-	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindRollback, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
-		Resolved: map[string]resolvedIntent{}, FromRevision: map[string]int{}}
-	p := &Plan{Kind: KindRollback, Application: application, Installation: d.opts.Installation, Target: to, intent: in, failed: map[string]error{}}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, name := range to.Clusters {
-		wg.Go(func() {
-			limited, cancel := d.limit(ctx)
-			defer cancel()
-			target, err := d.rollbackTarget(limited, application, to, name, o.Revision)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				p.failed[name] = fmt.Errorf("rollback of %s: %w", application, err)
-				return
-			}
-			target.into(in, name)
-		})
+	p.intent.Adopt, p.intent.DataLoss = o.Adopt, o.DataLoss
+	if o.Yield != nil {
+		p.intent.Yield = o.Yield
 	}
-	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
-	}
-	if len(p.failed) == len(to.Clusters) { // nowhere is anything to go back to
-		if err := errors.Join(slices.Collect(maps.Values(p.failed))...); errors.Is(err, appspan.ErrNotFound) {
-			return nil, err
-		}
-	}
-	events := newDispatcher(o.OnEvent)
-	defer events.close()
-	if err := d.planAll(ctx, p, events); err != nil {
-		return nil, err
-	}
-	return p, p.finish(d)
+	return d.planned(ctx, p, o.OnEvent)
 }
 
-// rollbackTarget is the release that a cluster goes back to.
-type rollbackTarget struct {
+// earlierRelease is a release that a plan begins with.
+type earlierRelease struct {
 	revision int
 	body     *releaseBody
 }
 
-// rollbackTarget reads the release that a cluster goes back to.
-func (d *Deployer) rollbackTarget(ctx context.Context, application string, to Target, name string, revision int) (rollbackTarget, error) {
-	none := func(format string, args ...any) (rollbackTarget, error) {
-		return rollbackTarget{}, fmt.Errorf("%w: %s", appspan.ErrNotFound, fmt.Sprintf(format, args...))
-	}
+// earlier reads a release of a cluster: the first that is there of those that
+// are chosen.
+func (d *Deployer) earlier(ctx context.Context, application string, to Target, name string, choose func(*state) ([]int, error)) (earlierRelease, error) {
 	st, s, err := d.readState(ctx, application, to, name)
 	if err != nil {
-		return rollbackTarget{}, err
+		return earlierRelease{}, err
 	}
 	if st == nil {
-		return none("it has never been deployed there; deploy it first")
+		return earlierRelease{}, fmt.Errorf("%w: it has never been deployed there; deploy it first", appspan.ErrNotFound)
 	}
-	if revision == 0 {
-		if revision = previous(st.record); revision == 0 {
-			return none("there is no earlier release that was deployed; there are %s", revisions(st.record))
-		}
+	revisions, err := choose(st)
+	if err != nil {
+		return earlierRelease{}, err
 	}
 	c, err := d.clusters.Cluster(ctx, name)
 	if err != nil {
-		return rollbackTarget{}, err
+		return earlierRelease{}, err
 	}
-	body, err := d.readRelease(ctx, c, s, revision)
-	if errors.Is(err, appspan.ErrNotFound) {
-		return none("there is no release %d; there are %s", revision, revisions(st.record))
+	for _, revision := range revisions {
+		body, err := d.readRelease(ctx, c, s, revision)
+		if !errors.Is(err, appspan.ErrNotFound) {
+			return earlierRelease{revision: revision, body: body}, err
+		}
 	}
-	return rollbackTarget{revision: revision, body: body}, err
+	return earlierRelease{}, fmt.Errorf("%w: there is no release %d; there are %s", appspan.ErrNotFound, revisions[0], listed(st.record))
 }
 
 // into makes the release what a cluster is to have.
-func (t rollbackTarget) into(in *intent, cluster string) {
+func (t earlierRelease) into(in *intent, cluster string) {
 	in.Resolved[cluster] = resolvedIntent{Application: t.body.Resolved, Params: t.body.Params, Images: t.body.Images, Bound: t.body.Bound}
 	in.FromRevision[cluster] = t.revision
 	if t.body.Intent == nil {
 		return
 	}
 	in.Application, in.Overrides = t.body.Intent.Application, t.body.Intent.Overrides
-	if in.Yield == nil {
-		in.Yield = t.body.Intent.Yield
-	}
+	in.Yield = t.body.Intent.Yield
 }
 
-// revisions lists the releases of a record.
-func revisions(r *record) string {
+// listed names the releases of a record.
+func listed(r *record) string {
 	var out []string
 	for _, release := range r.Releases {
 		out = append(out, strconv.Itoa(release.Revision))

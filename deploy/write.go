@@ -104,6 +104,7 @@ func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *recor
 	}
 	r.Revision++
 	r.Release = w.release
+	r.States = w.states
 	for _, k := range kindsOf(w.objects) {
 		if !slices.Contains(r.Kinds, k) {
 			r.Kinds = append(r.Kinds, k)
@@ -169,16 +170,18 @@ func stages() []stage {
 	}
 }
 
-// write makes every change but the deletions, stage after stage. Objects whose
-// first creation waits for another component are written once that is so far.
+// write makes every change but the deletions, stage after stage. Objects that
+// wait for another component are written once that is so far.
 func (a *applier) write(ctx context.Context) error {
 	var held []task
+	tasks := a.tasks()
+	ordered := a.ordered(tasks)
 	for _, s := range stages() {
 		var now []task
-		for _, t := range a.tasks() {
+		for _, t := range tasks {
 			switch {
 			case t.object.Phase < s.from || t.object.Phase > s.to:
-			case t.change.Action == ActionCreate && len(t.object.WaitFor) > 0:
+			case len(t.waits(ordered)) > 0:
 				held = append(held, t)
 			default:
 				now = append(now, t)
@@ -194,7 +197,7 @@ func (a *applier) write(ctx context.Context) error {
 		}
 	}
 	for len(held) > 0 {
-		ready, err := a.awaitAny(ctx, held)
+		ready, err := a.awaitAny(ctx, held, ordered)
 		if err != nil {
 			return err
 		}
@@ -311,6 +314,9 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 	}
 	if err != nil {
 		return err
+	}
+	if a.eyes != nil && isWorkload(t.object) {
+		a.eyes.wrote(written)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
