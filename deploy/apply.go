@@ -244,6 +244,7 @@ type DeployOptions struct {
 
 // applyOne applies one cluster's part and says how it ended.
 func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o ApplyOptions, events *dispatcher) ClusterResult {
+	defer d.local.enter(place{part.Cluster, p.Target.Namespace, p.Application})()
 	r := ClusterResult{Cluster: part.Cluster, Revision: part.Revision, Started: time.Now().UTC()}
 	verb := appspan.VerbDeploy
 	if p.Kind == KindRemove {

@@ -94,7 +94,7 @@ func New(clusters Clusters, opts *Options) (*Deployer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Deployer{clusters: clusters, opts: o, last: &lastKnown{}, local: &localRuns{runs: map[string]*localRun{}}}
+	d := &Deployer{clusters: clusters, opts: o, last: &lastKnown{}, local: &localRuns{runs: map[string]*localRun{}, at: map[place]int{}}}
 	if o.Journal != nil {
 		if err := o.Journal.Handle(operationKind(o.Installation), d.handle); err != nil {
 			return nil, fmt.Errorf("deploy: %w", err)

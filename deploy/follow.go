@@ -26,6 +26,8 @@ type view struct {
 	deployed bool
 	// ended are Jobs that have run and may have been cleaned up since.
 	ended []driver.Ref
+	// causes are what stands in the way of all of it.
+	causes []status.Cause
 }
 
 // observedKinds are the kinds that say how an application does.
@@ -166,7 +168,7 @@ func (v view) status(clusterName string, objects []driver.Object) status.Cluster
 		}
 	}
 	s := status.OfCluster(status.Input{Application: v.app, Name: clusterName, Namespace: v.scope.namespace,
-		Objects: objects, Expected: v.expected, Deployed: v.deployed, Services: v.services, Now: time.Now().UTC()})
+		Objects: objects, Expected: v.expected, Deployed: v.deployed, Services: v.services, Causes: v.causes, Now: time.Now().UTC()})
 	s.Revision = v.revision
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -136,7 +137,15 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 	}
 	v.scope.clusterUID = info.UID
 	all := []kindRef{{"apps/v1", "Deployment"}, {"apps/v1", "StatefulSet"}, {"apps/v1", "DaemonSet"}, {"batch/v1", "Job"}, {"batch/v1", "CronJob"}}
+	var both errgroup.Group
+	both.Go(func() (err error) {
+		v.causes, err = ending(ctx, c, v.scope.namespace)
+		return err
+	})
 	parent, err := c.Get(ctx, v.scope.parentRef())
+	if failed := both.Wait(); failed != nil {
+		return nil, failed
+	}
 	if errors.Is(err, appspan.ErrNotFound) {
 		return observedKinds(info, all), nil
 	}
@@ -146,6 +155,13 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 	st, err := d.openState(v.scope, parent)
 	if err != nil {
 		return nil, err
+	}
+	cause, err := d.interrupted(ctx, c, v.scope, st.record)
+	if err != nil {
+		return nil, err
+	}
+	if cause != nil {
+		v.causes = append(v.causes, *cause)
 	}
 	v.revision, v.deployed = st.record.Revision, true
 	for key, known := range st.record.Inventory {
@@ -277,7 +293,7 @@ func (d *Deployer) followOne(ctx context.Context, c *cluster.Cluster, v *view, a
 
 // sameStatus compares what a person would see.
 func sameStatus(a, b status.Cluster) bool {
-	if a.Value != b.Value || a.Revision != b.Revision || len(a.Components) != len(b.Components) || a.Error != b.Error {
+	if a.Value != b.Value || a.Revision != b.Revision || len(a.Components) != len(b.Components) || a.Error != b.Error || !slices.Equal(a.Causes, b.Causes) {
 		return false
 	}
 	for i := range a.Components {

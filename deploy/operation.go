@@ -28,10 +28,12 @@ type operationBody struct {
 	FailAfter    time.Duration `json:"failAfterNanoseconds"`
 }
 
-// localRuns are the applies that this process has begun, by operation.
+// localRuns are the applies that this process has begun, by operation, and how
+// many are under way, by place.
 type localRuns struct {
 	mu   sync.Mutex
 	runs map[string]*localRun
+	at   map[place]int
 }
 
 // localRun is what an apply in this process need not read back.

@@ -37,6 +37,8 @@ type Input struct {
 	Deployed bool
 	// Services must have endpoints, by name.
 	Services []string
+	// Causes are those of the [Cluster].
+	Causes []Cause
 	// Now is the time of the observation.
 	Now time.Time
 }
@@ -82,7 +84,8 @@ type observer struct {
 // component is as its worst workload, its replicas and its endpoints are; the
 // cluster as its worst required component, where an optional one counts as
 // Degraded at worst. Components that are Stopped count as Ready beside others
-// that run. What is missing or cannot be read is never Ready.
+// that run. What is missing or cannot be read is never Ready, nor what has a
+// cause as a whole.
 func OfCluster(in Input) Cluster {
 	c := Cluster{Name: in.Name, Namespace: in.Namespace, Fresh: true, ObservedAt: in.Now.UTC()}
 	o := observe(in)
@@ -98,6 +101,9 @@ func OfCluster(in Input) Cluster {
 		c.Value = Ready // it has nothing that could be otherwise
 	default:
 		c.Value = overall(c.Components)
+	}
+	if c.Causes = slices.Clone(in.Causes); len(c.Causes) > 0 {
+		c.Value = Worst(c.Value, Degraded)
 	}
 	return c
 }

@@ -85,6 +85,8 @@ const (
 	ScaledToZero     Reason = "ScaledToZero" // by hand; the application asks for replicas
 	NoEndpoints      Reason = "NoEndpoints"
 	PodFailed        Reason = "PodFailed"
+	Interrupted      Reason = "Interrupted"     // a change was begun and not ended, and nothing is known to go on with it
+	NamespaceEnding  Reason = "NamespaceEnding" // the namespace is being deleted
 )
 
 // Cause is one reason why something is not ready.
@@ -136,6 +138,9 @@ type Cluster struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
 	Value     Value  `json:"value"`
+	// Causes are what stands in the way of the application as a whole,
+	// whatever its components do: with one it is Degraded at best.
+	Causes []Cause `json:"causes,omitempty"`
 	// Components are sorted by id. When the cluster is not Fresh, they are
 	// what was last known.
 	Components []Component `json:"components,omitempty"`

@@ -41,6 +41,7 @@ func (a Application) Tree(opts *TreeOptions) string {
 			value = Worst(value, Unknown)
 		}
 		t.line(head, where, value)
+		t.causes(below, c.Causes, len(c.Components) == 0)
 		for j, comp := range c.Components {
 			t.component(below, comp, j == len(c.Components)-1, c.Fresh)
 		}
@@ -106,8 +107,13 @@ func (t *tree) component(prefix string, c Component, last, fresh bool) {
 		text += "  " + line(c.Message)
 	}
 	t.line(head, text, value)
-	for i, cause := range c.Causes {
-		head, under := branch(below, i == len(c.Causes)-1)
+	t.causes(below, c.Causes, true)
+}
+
+// causes draws causes; last says that nothing comes after them.
+func (t *tree) causes(prefix string, causes []Cause, last bool) {
+	for i, cause := range causes {
+		head, under := branch(prefix, last && i == len(causes)-1)
 		text := string(cause.Reason)
 		if cause.Count > 1 {
 			text += fmt.Sprintf(" ×%d", cause.Count)
