@@ -61,7 +61,7 @@ func Layers() []Layer {
 		{Package: "storage/storagetest", May: []string{"storage", "storage/driver"}},
 		{Package: "storage/journal", May: []string{"storage"}},
 		{Package: "storage/seal"},
-		{Package: "storage/image", May: []string{"storage"}},
+		{Package: "storage/image", May: []string{"appmodel", "storage"}},
 
 		{Package: "deploy/render", May: []string{"appmodel", "cluster/driver"}},
 		{Package: "deploy/place", May: []string{"appmodel", "cluster/driver"}},
