@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -155,6 +156,28 @@ func TestRigAWatchTellsWhatHappensWithoutUs(t *testing.T) {
 		}
 	}
 	t.Fatalf("the watch ended before rig-1 was %s", script[0].want)
+}
+
+// TestRigANamespaceThatIsBeingDeletedIsShown holds it by a finalizer.
+func TestRigANamespaceThatIsBeingDeletedIsShown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "ending", rigOptions{})
+	to := r.on("rig-1")
+	r.deployed(shop(t), to)
+	r.kubectl("rig-1", "patch", "configmap/shop-site", "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
+	r.kubectl("rig-1", "delete", "namespace", r.namespace, "--wait=false")
+	var seen status.Cause
+	require.Eventually(t, func() bool {
+		s, err := r.Status(t.Context(), "shop", to)
+		require.NoError(t, err)
+		require.NotEqual(t, status.Ready, s.Worst)
+		seen = s.Clusters[0].Causes[0]
+		return strings.Contains(seen.Message, "example.com/hold")
+	}, time.Minute, time.Second)
+	require.Equal(t, status.NamespaceEnding, seen.Reason)
+	require.False(t, seen.Since.IsZero())
+	t.Log(seen.Message)
+	r.kubectl("rig-1", "patch", "configmap/shop-site", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 }
 
 // TestRigASilentClusterIsUnknownAndDelaysNobody stops an API server. It runs

@@ -130,6 +130,8 @@ func TestRigAKilledApplyIsTakenUp(t *testing.T) {
 				s, err := r.Status(t.Context(), "shop", to)
 				require.NoError(t, err)
 				require.Equal(t, 1, s.Clusters[0].Revision)
+				require.Equal(t, status.Interrupted, s.Clusters[0].Causes[0].Reason)
+				require.Equal(t, s.Worst, status.Worst(s.Worst, status.Degraded), "it is not ready, whatever runs")
 			}
 
 			result := r.deployed(shop(t), to)
