@@ -1,7 +1,9 @@
 package team
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -91,10 +93,11 @@ func (d *demand) scaler(obj driver.Object) error {
 			return err
 		}
 		ref := h.Spec.ScaleTargetRef
-		d.most[target{obj.Namespace, ref.Kind, ref.Name}] = h.Spec.MaxReplicas
+		d.grow(target{obj.Namespace, ref.Kind, ref.Name}, h.Spec.MaxReplicas)
 	case "ScaledObject.keda.sh":
 		s, err := decode[struct {
-			Spec struct {
+			Metadata metav1.ObjectMeta `json:"metadata"`
+			Spec     struct {
 				MaxReplicaCount *int32 `json:"maxReplicaCount"`
 				ScaleTargetRef  struct {
 					Kind string `json:"kind"`
@@ -112,10 +115,20 @@ func (d *demand) scaler(obj driver.Object) error {
 		if s.Spec.MaxReplicaCount != nil {
 			most = *s.Spec.MaxReplicaCount
 		}
-		d.most[target{obj.Namespace, kind, s.Spec.ScaleTargetRef.Name}] = most
+		if paused := s.Metadata.Annotations["autoscaling.keda.sh/paused-replicas"]; paused != "" {
+			n, err := strconv.ParseInt(paused, 10, 32)
+			if err != nil {
+				return fmt.Errorf("%s: autoscaling.keda.sh/paused-replicas: %w: %q is no number", obj.Ref, appspan.ErrInvalid, paused)
+			}
+			most = max(most, int32(n))
+		}
+		d.grow(target{obj.Namespace, kind, s.Spec.ScaleTargetRef.Name}, most)
 	}
 	return nil
 }
+
+// grow notes that a workload may become that big.
+func (d *demand) grow(t target, most int32) { d.most[t] = max(d.most[t], most) }
 
 // count adds what one object asks for.
 func (d *demand) count(obj driver.Object) error {
@@ -191,17 +204,27 @@ func (d *demand) function(obj driver.Object) error {
 	if err != nil {
 		return err
 	}
-	n := int64(1)
-	if text := v.Spec.Template.Metadata.Annotations["autoscaling.knative.dev/max-scale"]; text != "" {
-		if _, err := fmt.Sscan(text, &n); err != nil {
-			return fmt.Errorf("%s: autoscaling.knative.dev/max-scale: %w: %q is no number", obj.Ref, appspan.ErrInvalid, text)
-		}
+	n, err := functionScale(v.Spec.Template.Metadata.Annotations)
+	if err != nil {
+		return fmt.Errorf("%s: %w", obj.Ref, err)
 	}
+	n = max(n, 1) // what is not bounded the check refuses where there is a quota
 	if !d.options.WithoutSurge {
 		n *= 2
 	}
 	d.pods(v.Spec.Template.Spec, n)
 	return nil
+}
+
+// functionScale is how far a Knative Service may scale; 0 is without a bound,
+// which is Knative's default.
+func functionScale(annotations map[string]string) (int64, error) {
+	text := cmp.Or(annotations["autoscaling.knative.dev/max-scale"], annotations["autoscaling.knative.dev/maxScale"], "0")
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("autoscaling.knative.dev/max-scale: %w: %q is no number of pods", appspan.ErrInvalid, text)
+	}
+	return n, nil
 }
 
 // replicas is how many pods a workload has at most, updates apart.
@@ -264,6 +287,11 @@ func (d *demand) pods(spec corev1.PodSpec, n int64) {
 		}
 	}
 	d.sum.add(each, n)
+	for _, v := range spec.Volumes { // claims that live as long as their pods
+		if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+			d.claims(v.Ephemeral.VolumeClaimTemplate.Spec, n)
+		}
+	}
 }
 
 // fill gives a container the requests that the API server gives it: those of

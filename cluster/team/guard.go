@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	psapolicy "k8s.io/pod-security-admission/policy"
 	kjson "sigs.k8s.io/json"
 
@@ -42,11 +43,14 @@ func (r Refusal) String() string {
 // cluster on which the team has nothing has no namespace of its, so that
 // everything is refused.
 func Check(t Team, clusterName string, objects []driver.Object) []Refusal {
-	g := &guard{team: t, allocation: t.Clusters[clusterName], namespaces: t.Namespaces(clusterName), accounts: map[[2]string]bool{}}
+	g := &guard{team: t, allocation: t.Clusters[clusterName], namespaces: t.Namespaces(clusterName), accounts: map[[2]string]bool{}, workloads: map[target]bool{}}
 	g.pods, _ = psapolicy.NewEvaluator(psapolicy.DefaultChecks(), nil) // its own list is valid
 	for _, o := range objects {
-		if o.Kind == "ServiceAccount" {
+		switch o.Kind {
+		case "ServiceAccount":
 			g.accounts[[2]string{o.Namespace, o.Name}] = true
+		case "Deployment", "StatefulSet":
+			g.workloads[target{o.Namespace, o.Kind, o.Name}] = true
 		}
 	}
 	for _, o := range objects {
@@ -65,6 +69,7 @@ type guard struct {
 	allocation Allocation
 	namespaces []string
 	accounts   map[[2]string]bool // that the application itself brings
+	workloads  map[target]bool    // that it runs and that can be scaled
 	pods       psapolicy.Evaluator
 	object     driver.Ref
 	refusals   []Refusal
@@ -95,6 +100,7 @@ func (g *guard) check(o driver.Object) {
 	if strings.HasPrefix(o.Name, reserved) {
 		g.refuse("metadata.name", "names that begin with "+reserved+" are those of what holds the team", "choose another name")
 	}
+	g.meta(o)
 	switch o.GroupKind() {
 	case "Service":
 		checkTyped(g, o, g.service)
@@ -185,7 +191,8 @@ func internalName(name string) bool {
 	if !strings.Contains(name, ".") {
 		return true
 	}
-	if strings.Trim(name, "0123456789.") == "" { // an address
+	last := name[strings.LastIndex(name, ".")+1:]
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") { // an address: no domain is a number
 		return true
 	}
 	for _, suffix := range []string{".svc", ".local", ".internal", ".localhost", ".localdomain"} {
@@ -216,10 +223,21 @@ func (g *guard) secret(s corev1.Secret) {
 }
 
 func (g *guard) claim(c corev1.PersistentVolumeClaim) {
-	if c.Annotations["volume.beta.kubernetes.io/storage-provisioner"] != "" || c.Annotations["pv.kubernetes.io/bind-completed"] != "" {
-		g.refuse("metadata.annotations", "it says that it is bound already", "remove those annotations")
-	}
+	g.claimMeta("metadata", c.ObjectMeta)
 	g.claimSpec("spec", c.Spec)
+}
+
+func (g *guard) claimMeta(path string, meta metav1.ObjectMeta) {
+	if meta.Annotations["volume.beta.kubernetes.io/storage-provisioner"] != "" || meta.Annotations["pv.kubernetes.io/bind-completed"] != "" {
+		g.refuse(path+".annotations", "it says that it is bound already", "remove those annotations")
+	}
+}
+
+// claimTemplate checks a claim that a controller makes.
+func (g *guard) claimTemplate(path string, meta metav1.ObjectMeta, spec corev1.PersistentVolumeClaimSpec) {
+	g.finalizers(path+".metadata", meta.Finalizers)
+	g.claimMeta(path+".metadata", meta)
+	g.claimSpec(path+".spec", spec)
 }
 
 func (g *guard) claimSpec(path string, s corev1.PersistentVolumeClaimSpec) {
@@ -276,11 +294,13 @@ func (g *guard) ingress(i networkingv1.Ingress) {
 	for key, value := range i.Annotations {
 		path := "metadata.annotations[" + key + "]"
 		switch {
-		case strings.HasSuffix(key, "-snippet") || strings.HasSuffix(key, "-snippets"):
+		case strings.HasSuffix(key, "-snippet"), strings.HasSuffix(key, "-snippets"), strings.Contains(key, "/config-"):
 			g.refuse(path, "configuration in an annotation runs with the rights of the ingress controller", "use the controller's other annotations")
-		case strings.HasSuffix(key, "-secret"):
+		case strings.HasSuffix(key, "/server-alias"):
+			g.hosts(path, value)
+		case strings.HasSuffix(key, "-secret"), strings.HasSuffix(key, "-configmap"), strings.HasSuffix(key, "-headers"):
 			if namespace, _, ok := strings.Cut(value, "/"); ok && !g.owns(namespace) {
-				g.refuse(path, fmt.Sprintf("it names a Secret of namespace %q", namespace), "copy the Secret into a namespace of the team")
+				g.refuse(path, fmt.Sprintf("it reads what is in namespace %q", namespace), "copy it into a namespace of the team")
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -44,6 +45,9 @@ func (k Kubeconfig) String() string {
 
 // GoString is String.
 func (k Kubeconfig) GoString() string { return k.String() }
+
+// LogValue is String. JSON of a Kubeconfig holds the file.
+func (k Kubeconfig) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // Kubeconfig returns a kubeconfig with which the acting subject, a member of
 // the team, has on a cluster what the role's permissions say, in the team's

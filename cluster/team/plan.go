@@ -32,7 +32,7 @@ type Change struct {
 	// Error is why it was not done.
 	Error string `json:"error,omitempty"`
 
-	desired driver.Object
+	desired *driver.Object // nobody prints what is behind a pointer
 	uid     string
 	anew    bool // it is deleted first: what differs cannot be changed
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/appspan-dev/appspan/storage"
 )
 
-// Credential is what images of one registry are pulled with.
+// Credential is what images of one registry are pulled with. It prints, logs
+// and marshals without the user and the password.
 type Credential struct {
 	// Registry is its host, with the port if it has one.
 	Registry string
@@ -33,6 +34,12 @@ func (c Credential) String() string { return "credential of " + c.Registry + " (
 
 // GoString is String.
 func (c Credential) GoString() string { return c.String() }
+
+// MarshalText is String, for JSON and its like.
+func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// sealedCredential is a Credential as it is sealed, with all that it holds.
+type sealedCredential Credential
 
 // PullSecret is the name of the Secret in a team's namespaces that holds its
 // image pull credentials. The namespaces' default service account refers to it,
@@ -83,7 +90,7 @@ func (t *Teams) setCredential(ctx context.Context, id, clusterName string, c Cre
 	case t.opts.Keys == nil:
 		return fmt.Errorf("%s: %w: there are no keys to seal them with; set Options.Keys", where, appspan.ErrUnsupported)
 	case !registryPattern().MatchString(c.Registry):
-		return fmt.Errorf("%s: %w: %q is no host of a registry; write registry.example.com or registry.example.com:5000", where, appspan.ErrInvalid, c.Registry)
+		return fmt.Errorf("%s: %w: what is given is no host of a registry; write registry.example.com or registry.example.com:5000, without a user", where, appspan.ErrInvalid)
 	case (c.Username == "") != (c.Password == ""), len(c.Username) > maxText, len(c.Password) > 16<<10:
 		return fmt.Errorf("%s: %w: a user name and a password are needed, of at most %d and 16384 bytes", where, appspan.ErrInvalid, maxText)
 	}
@@ -101,7 +108,7 @@ func (t *Teams) setCredential(ctx context.Context, id, clusterName string, c Cre
 		}
 		delete(all, c.Registry)
 		if c.Username != "" {
-			all[c.Registry] = c
+			all[c.Registry] = sealedCredential(c)
 		}
 		if len(all) > maxCredentials {
 			return nil, fmt.Errorf("%s: %w: %d registries are the most; remove one", where, appspan.ErrExhausted, maxCredentials)
@@ -178,8 +185,8 @@ func (t *Teams) Reseal(ctx context.Context) error {
 	return nil
 }
 
-func (t *Teams) openCredentials(id, clusterName string, data []byte) (map[string]Credential, error) {
-	all := map[string]Credential{}
+func (t *Teams) openCredentials(id, clusterName string, data []byte) (map[string]sealedCredential, error) {
+	all := map[string]sealedCredential{}
 	if data == nil {
 		return all, nil
 	}
@@ -235,7 +242,7 @@ func defaultAccount(namespace string) *corev1.ServiceAccount {
 }
 
 // dockerConfig is the file that pulls images with credentials.
-func dockerConfig(all map[string]Credential) ([]byte, error) {
+func dockerConfig(all map[string]sealedCredential) ([]byte, error) {
 	type auth struct {
 		Username string `json:"username"`
 		Password string `json:"password"`

@@ -283,7 +283,7 @@ func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
 			return nil // the cluster makes it, and there is nothing of ours in it
 		}
 	}
-	change := Change{Object: obj.Ref, Action: ActionCreate, desired: obj, uid: live.UID}
+	change := Change{Object: obj.Ref, Action: ActionCreate, desired: &obj, uid: live.UID}
 	if ok {
 		change.Action = ActionUpdate
 	} else if obj.Kind == "Namespace" && r.lost(obj.Name) {
@@ -384,7 +384,7 @@ func (r *reconciler) do(ctx context.Context, change *Change) error {
 		opts.IfUID = change.uid
 	case ActionCreate:
 		if change.Object.Kind == "Namespace" {
-			created, err := r.createNamespace(ctx, change.desired)
+			created, err := r.createNamespace(ctx, *change.desired)
 			if err != nil {
 				return err
 			}
@@ -398,7 +398,7 @@ func (r *reconciler) do(ctx context.Context, change *Change) error {
 		}
 		opts.IfUID = ""
 	}
-	_, err := r.cluster.Apply(ctx, change.desired, opts)
+	_, err := r.cluster.Apply(ctx, *change.desired, opts)
 	return err
 }
 

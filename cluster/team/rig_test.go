@@ -133,7 +133,7 @@ func TestRigRefusesEscapes(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			obj := parse(t, names.Replace(e.object))[0]
 			require.NotEmpty(t, team.Check(blue, "rig-1", []driver.Object{obj}))
-			if e.server {
+			if e.server || e.real {
 				refusedByServer(t, acting, obj)
 				refused++
 			}

@@ -125,7 +125,20 @@ const (
 	PermitEgress Permit = "egress"
 	// PermitDaemons: DaemonSets, which run on every node.
 	PermitDaemons Permit = "daemons"
+	// PermitPriorities: priority classes, by which pods drive out others. Those
+	// of the cluster's own pods are refused always.
+	PermitPriorities Permit = "priorities"
+	// PermitRuntimes: runtime classes, which may hold pods less well.
+	PermitRuntimes Permit = "runtimes"
+	// PermitVolumes: volumes that pods describe by address or id (NFS, disks,
+	// CSI inline), rather than claim from a storage class.
+	PermitVolumes Permit = "volumes"
 )
+
+// Permits returns every permit there is.
+func Permits() []Permit {
+	return []Permit{PermitLoadBalancers, PermitNodePorts, PermitEndpoints, PermitEgress, PermitDaemons, PermitPriorities, PermitRuntimes, PermitVolumes}
+}
 
 // Member returns the member with a subject's ID.
 func (t Team) Member(subject string) (Member, bool) {

@@ -107,8 +107,8 @@ func (a Allocation) validate(path string, f *faults) {
 		f.add(path+".podSecurity", "there is no level %q; use privileged, baseline or restricted", a.PodSecurity)
 	}
 	for i, p := range a.Permits {
-		if !slices.Contains([]Permit{PermitLoadBalancers, PermitNodePorts, PermitEndpoints, PermitEgress, PermitDaemons}, p) {
-			f.add(fmt.Sprintf("%s.permits[%d]", path, i), "there is no permit %q; use load-balancers, node-ports, endpoints, egress or daemons", p)
+		if !slices.Contains(Permits(), p) {
+			f.add(fmt.Sprintf("%s.permits[%d]", path, i), "there is no permit %q; use some of %q", p, Permits())
 		}
 	}
 	for i, host := range a.Hosts {
