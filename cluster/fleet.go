@@ -216,6 +216,19 @@ func (f *Fleet) Clusters(ctx context.Context, sel Selector) iter.Seq2[Status, er
 	}
 }
 
+// Select returns the names of the clusters that sel chooses and the subject may
+// read, sorted.
+func (f *Fleet) Select(ctx context.Context, sel Selector) ([]string, error) {
+	var out []string
+	for s, err := range f.Clusters(ctx, sel) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s.Name)
+	}
+	return out, nil
+}
+
 // Status returns what is known of one cluster, without asking it anything.
 func (f *Fleet) Status(ctx context.Context, name string) (Status, error) {
 	if err := f.authorize(ctx, appspan.VerbRead, name); err != nil {

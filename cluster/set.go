@@ -50,6 +50,21 @@ func (s *Set) Cluster(_ context.Context, name string) (*Cluster, error) {
 // Names returns the names of the clusters, sorted.
 func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.clusters)) }
 
+// Select returns the names of the clusters that sel chooses, sorted. A Set
+// knows nothing of health: a selector of it is appspan.ErrUnsupported.
+func (s *Set) Select(_ context.Context, sel Selector) ([]string, error) {
+	if len(sel.Health) > 0 {
+		return nil, fmt.Errorf("set of clusters: %w: it does not know their health; use a Fleet", appspan.ErrUnsupported)
+	}
+	var out []string
+	for _, name := range s.Names() {
+		if sel.matches(&Status{Name: name, Labels: s.clusters[name].Labels()}) {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
 // Close closes every cluster and returns all errors.
 func (s *Set) Close() error {
 	var failed []error

@@ -265,7 +265,7 @@ func (c *Command) override(in *intent) error {
 	if err != nil {
 		return err
 	}
-	in.Overrides = append(slices.Clone(in.Overrides), data)
+	in.Overrides = append(slices.Clone(in.Overrides), storedOverride{Document: data})
 	return nil
 }
 

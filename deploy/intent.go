@@ -39,14 +39,15 @@ type intent struct {
 	Kind PlanKind `json:"kind"`
 	// Application is the unresolved application with its secrets.
 	Application json.RawMessage `json:"application,omitempty"`
+	// Answers are those that somebody gave, secret ones included.
+	Answers map[string]appmodel.JSON `json:"answers,omitempty"`
 	// Resolved is the application with answers and overrides, under the name
-	// "", or, for a rollback, that of each cluster.
-	Resolved map[string]resolvedIntent `json:"resolved,omitempty"`
-	// Overrides are encoded with their secrets.
-	Overrides []json.RawMessage `json:"overrides,omitempty"`
-	Adopt     bool              `json:"adopt,omitempty"`
-	Yield     []Yield           `json:"yield,omitempty"`
-	DataLoss  bool              `json:"dataLoss,omitempty"`
+	// "" for all clusters, or under that of each. A release leaves it out.
+	Resolved  map[string]resolvedIntent `json:"resolved,omitempty"`
+	Overrides []storedOverride          `json:"overrides,omitempty"`
+	Adopt     bool                      `json:"adopt,omitempty"`
+	Yield     []Yield                   `json:"yield,omitempty"`
+	DataLoss  bool                      `json:"dataLoss,omitempty"`
 	// FromRevision is, for a rollback, the release of each cluster.
 	FromRevision map[string]int `json:"fromRevision,omitempty"`
 	// Command is what is done to the application as it runs.
@@ -54,7 +55,7 @@ type intent struct {
 	// Data says, for a removal, that data goes too.
 	Data bool `json:"data,omitempty"`
 
-	resolved *resolvedApplication // as long as the plan is in memory
+	resolved map[string]*layered // Resolved, as long as the plan is in memory
 }
 
 // resolvedIntent is what runs on a cluster: the application with answers and
@@ -69,20 +70,6 @@ type resolvedIntent struct {
 // encodeApplication writes an application with its secrets.
 func encodeApplication(app *appmodel.Application) (json.RawMessage, error) {
 	return appmodel.Encode(app, &appmodel.EncodeOptions{Secrets: true, JSON: true})
-}
-
-// encodeOverrides writes overrides with their secrets, which their own JSON
-// leaves out.
-func encodeOverrides(overrides []*appmodel.Override) ([]json.RawMessage, error) {
-	var out []json.RawMessage
-	for _, o := range overrides {
-		data, err := appmodel.EncodeOverride(o, &appmodel.EncodeOptions{Secrets: true, JSON: true})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, data)
-	}
-	return out, nil
 }
 
 func decodeApplication(data []byte) (*appmodel.Application, error) {

@@ -40,8 +40,11 @@ func (d *Deployer) Status(ctx context.Context, application string, to Target) (s
 
 // reading checks a target and the right to read it.
 func (d *Deployer) reading(ctx context.Context, application string, to Target) (Target, error) {
-	to, err := to.normal(application)
+	to, err := d.choose(ctx, application, to)
 	if err != nil {
+		return to, err
+	}
+	if to, err = to.normal(application); err != nil {
 		return to, err
 	}
 	if to.Team == "" {

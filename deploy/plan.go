@@ -71,6 +71,9 @@ type ClusterPlan struct {
 	// Unfinished: the last release did not end well, as when its process died.
 	// Applying the plan settles it, also when nothing else changes.
 	Unfinished bool `json:"unfinished,omitempty"`
+	// Layers are the overrides that were applied here, in their order, and
+	// what each changed.
+	Layers []Layer `json:"layers,omitempty"`
 	// Additions are what others put into our pod templates; they stay.
 	Additions []Addition `json:"additions,omitempty"`
 	// Notes are what the cluster cannot do as asked.

@@ -27,8 +27,11 @@ import (
 type PlanOptions struct {
 	// Answers are the answers to the application's parameters.
 	Answers map[string]appmodel.JSON
-	// Overrides are applied in this order.
+	// Overrides are applied in this order, on every cluster.
 	Overrides []*appmodel.Override
+	// ClusterOverrides are applied after Overrides, in this order, each on the
+	// clusters that it chooses.
+	ClusterOverrides []ClusterOverride
 	// Images maps image references to those that are used in their place.
 	Images map[string]string
 	// Bindings say where the needs lead whose other end is not a component of
@@ -78,64 +81,20 @@ func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Ta
 	if err != nil {
 		return nil, nil, err
 	}
-	asWritten := len(app.Parameters) == 0 && len(o.Answers) == 0 && len(o.Overrides) == 0
-	if !asWritten { // Resolve validates what comes out
-		if err := appmodel.Validate(app).Err(); err != nil {
-			return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
-		}
-	}
-	resolved, params, err := appmodel.Resolve(app, o.Answers)
+	r, err := newResolver(app, &o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
-	if len(o.Overrides) > 0 {
-		if resolved, _, err = appmodel.Apply(resolved, o.Overrides...); err != nil {
-			return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
-		}
-		if err := appmodel.Validate(resolved).Err(); err != nil {
-			return nil, nil, fmt.Errorf("plan of %s, with answers and overrides: %w", name, err)
-		}
-	}
-	bound, err := bind(resolved, o.Bindings)
-	if err != nil {
-		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
-	}
-	raw, err := encodeApplication(app)
-	if err != nil {
-		return nil, nil, err
-	}
-	resolvedRaw := raw
-	if !asWritten {
-		if resolvedRaw, err = encodeApplication(resolved); err != nil {
-			return nil, nil, err
-		}
-	}
-	overrides, err := encodeOverrides(o.Overrides)
+	overrides, err := r.store()
 	if err != nil {
 		return nil, nil, err
 	}
 	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindDeploy,
-		Application: raw, Overrides: overrides, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss,
-		Resolved: map[string]resolvedIntent{"": {Application: resolvedRaw, Params: params, Images: o.Images, Bound: bound}}}
-	p := &Plan{Kind: KindDeploy, Application: name, Installation: d.opts.Installation, Target: to, intent: in}
-	in.resolved = &resolvedApplication{app: resolved, params: params, images: o.Images, bound: bound}
-	return p, newDispatcher(o.OnEvent), nil
-}
-
-// application is what is to run on a cluster.
-func (in *intent) application(clusterName string) (resolvedApplication, error) {
-	if in.resolved != nil {
-		return *in.resolved, nil
+		Application: r.raw, Answers: o.Answers, Overrides: overrides, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss}
+	if err := r.into(ctx, d, in, to); err != nil {
+		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
-	resolved, ok := in.Resolved[clusterName]
-	if !ok {
-		resolved, ok = in.Resolved[""]
-	}
-	if !ok {
-		return resolvedApplication{}, fmt.Errorf("%w: the plan has no application for cluster %q", appspan.ErrCorrupt, clusterName)
-	}
-	app, err := decodeApplication(resolved.Application)
-	return resolvedApplication{app: app, params: resolved.Params, images: resolved.Images, bound: resolved.Bound}, err
+	return &Plan{Kind: KindDeploy, Application: name, Installation: d.opts.Installation, Target: to, intent: in}, newDispatcher(o.OnEvent), nil
 }
 
 // planAll plans every cluster in parallel.
@@ -294,12 +253,12 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 
 // prepare renders and stamps the application.
 func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
-	app, err := p.intent.application(l.cluster.Name())
+	app, layers, err := p.intent.application(l.cluster.Name())
 	if err != nil {
 		return err
 	}
 	values := d.secretsFor(l, app.app)
-	w.app, w.values = app, values
+	w.app, w.values, out.Layers = app, values, layers
 	w.states = p.intent.Command.apply(l.states(), app.app, l.replicas)
 	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities &&
 		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) && maps.Equal(before.states, w.states) {

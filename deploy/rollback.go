@@ -90,7 +90,7 @@ func (t earlierRelease) into(in *intent, cluster string) {
 	if t.body.Intent == nil {
 		return
 	}
-	in.Application, in.Overrides = t.body.Intent.Application, t.body.Intent.Overrides
+	in.Application, in.Answers, in.Overrides = t.body.Intent.Application, t.body.Intent.Answers, t.body.Intent.Overrides
 	in.Yield = t.body.Intent.Yield
 }
 

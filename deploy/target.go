@@ -1,17 +1,22 @@
 package deploy
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
 )
 
 // Target says where an application runs.
 type Target struct {
-	// Clusters are names of clusters; at least one, each once.
+	// Clusters are names of clusters, each once.
 	Clusters []string `json:"clusters"`
+	// Labels, where no names are given, choose the clusters that have them all
+	// with these values. A plan names those that had them when it was made.
+	Labels map[string]string `json:"labels,omitempty"`
 	// Namespace is the namespace on each of them; default: the application's
 	// name. It is created where it does not exist.
 	Namespace string `json:"namespace,omitempty"`
@@ -25,7 +30,7 @@ var namespaceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 func (t Target) normal(application string) (Target, error) {
 	if len(t.Clusters) == 0 {
-		return t, fmt.Errorf("target of %s: %w: no clusters; name at least one", application, appspan.ErrInvalid)
+		return t, fmt.Errorf("target of %s: %w: no clusters; name at least one, or give labels", application, appspan.ErrInvalid)
 	}
 	t.Clusters = slices.Sorted(slices.Values(t.Clusters))
 	if unique := slices.Compact(slices.Clone(t.Clusters)); len(unique) != len(t.Clusters) {
@@ -38,6 +43,32 @@ func (t Target) normal(application string) (Target, error) {
 		return t, fmt.Errorf("target of %s: %w: namespace %q is no DNS label; use up to 63 small letters, digits and dashes", application, appspan.ErrInvalid, t.Namespace)
 	}
 	return t, nil
+}
+
+// selecter is Clusters that can be chosen by labels; *cluster.Set and
+// *cluster.Fleet are.
+type selecter interface {
+	Select(ctx context.Context, sel cluster.Selector) ([]string, error)
+}
+
+// choose names the clusters that a target chooses by labels.
+func (d *Deployer) choose(ctx context.Context, application string, to Target) (Target, error) {
+	if len(to.Clusters) > 0 || len(to.Labels) == 0 {
+		return to, nil
+	}
+	s, ok := d.clusters.(selecter)
+	if !ok {
+		return to, fmt.Errorf("target of %s: %w: these clusters cannot be chosen by labels; name them", application, appspan.ErrUnsupported)
+	}
+	names, err := s.Select(ctx, cluster.Selector{Labels: to.Labels})
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%w: no cluster has the labels %v", appspan.ErrNotFound, to.Labels)
+	}
+	if err != nil {
+		return to, fmt.Errorf("target of %s: %w", application, err)
+	}
+	to.Clusters = names
+	return to, nil
 }
 
 // sameTeam refuses what a team's subject wants to do for another team, or for

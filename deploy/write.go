@@ -56,7 +56,7 @@ func (a *applier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Bound: w.app.bound, Services: w.services, Intent: a.plan.intent}
+	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Bound: w.app.bound, Services: w.services, Intent: a.plan.intent.alone(w.live.cluster.Name())}
 	objects, err := a.deployer.releaseObjects(w.live.scope, a.record.Revision, body)
 	if err != nil {
 		return err
