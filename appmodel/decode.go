@@ -323,6 +323,9 @@ func (d *decoder) unknown(key, block *yaml.Node, t reflect.Type, at Path) {
 // cutPath is a path whose last part, which the author made up, is bounded.
 func cutPath(at Path) string {
 	last := at.segs[len(at.segs)-1]
+	if i := strings.IndexAny(last.name, "\"' \t:"); i >= 0 { // a quote is missing: what follows may be a value
+		last.name = last.name[:i] + "…"
+	}
 	last.name = cut(last.name)
 	return Path{segs: at.segs[:len(at.segs)-1]}.with(last).String()
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/appspan-dev/appspan/deploy/render"
@@ -21,6 +22,12 @@ func (p *Plan) String() string {
 	}
 	return strings.Join(parts, "\n")
 }
+
+// Format writes String for every verb: what is meant holds secrets.
+func (p Plan) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, p.String()) }
+
+// Format writes String for every verb: what is meant holds secrets.
+func (c ClusterPlan) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String()) }
 
 // String is the cluster's part as a person reads it, see [Plan.String].
 func (c *ClusterPlan) String() string {
