@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
@@ -112,7 +113,7 @@ func (c *Client) registry(host, dial string) *auth.Client {
 	if there := c.registries[host]; there != nil {
 		return there
 	}
-	g := &guard{base: c.transport, registry: dial, plain: c.plain, tokens: map[string]bool{}, stall: c.opts.Stall}
+	g := &guard{base: c.transport, registry: dial, plain: c.plain, tokens: map[string]bool{}, stall: c.opts.Stall, secrets: &secrets{}}
 	for _, t := range c.opts.TokenHosts[host] {
 		g.tokens[t] = true
 	}
@@ -133,6 +134,7 @@ func (c *Client) registry(host, dial string) *auth.Client {
 			if err != nil {
 				return auth.EmptyCredential, fmt.Errorf("the credential of %s: %w", host, err)
 			}
+			g.secrets.add(known.Password, known.IdentityToken, known.RegistryToken, base64.StdEncoding.EncodeToString([]byte(known.Username+":"+known.Password)))
 			return auth.Credential{Username: known.Username, Password: known.Password, RefreshToken: known.IdentityToken, AccessToken: known.RegistryToken}, nil
 		},
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,6 +35,7 @@ type guard struct {
 	tokens   map[string]bool // hosts of its token services
 	plain    map[string]bool // hosts that may be spoken to without TLS
 	stall    time.Duration
+	secrets  *secrets
 }
 
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -55,6 +59,9 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	w.timer.Reset(g.stall)
 	resp.Body = &watched{ReadCloser: resp.Body, watch: w, last: true}
+	if resp.StatusCode >= http.StatusBadRequest {
+		g.secrets.scrub(resp, req.Header.Get("Authorization"))
+	}
 	return resp, nil
 }
 
@@ -73,6 +80,49 @@ func (g *guard) check(req *http.Request) error {
 		return fmt.Errorf("%w: %s wants a %s sent to %s: if that is its token service, name it in ClientOptions.TokenHosts", appspan.ErrDenied, g.registry, req.Method, host)
 	}
 	return nil
+}
+
+// secrets are what a registry was given. An answer that tells of a failure
+// ends up in errors, and may quote them.
+type secrets struct {
+	mu    sync.Mutex
+	known []string
+}
+
+// add keeps the latest ones: credentials are renewed.
+func (s *secrets) add(values ...string) {
+	const most = 32
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range values {
+		if v != "" && !slices.Contains(s.known, v) {
+			s.known = append(s.known, v)
+		}
+	}
+	s.known = s.known[max(len(s.known)-most, 0):]
+}
+
+// scrub takes the secrets, and the one of this request, out of a short answer.
+func (s *secrets) scrub(resp *http.Response, authorization string) {
+	const most = 8 << 10
+	body := resp.Body
+	data, _ := io.ReadAll(io.LimitReader(body, most)) // what came is what there is to say
+	_, token, _ := strings.Cut(authorization, " ")
+	s.mu.Lock()
+	known := append([]string{token}, s.known...)
+	s.mu.Unlock()
+	slices.SortFunc(known, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range known {
+		if secret != "" {
+			data = bytes.ReplaceAll(data, []byte(secret), []byte("…"))
+		}
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{bytes.NewReader(data), body}
+	resp.ContentLength = int64(len(data))
+	resp.Header.Del("Content-Length")
 }
 
 // hostOf is the host of a URL, with its port where it is not the usual one.
