@@ -137,6 +137,65 @@ func TestTeamsAsk(t *testing.T) {
 	require.Contains(t, b.String(), `"subject":{"id":"ada"}`)
 }
 
+func TestTheAuditOfADayIsFoundByItsTime(t *testing.T) {
+	t.Parallel()
+	records := storage.NewRecords(memstore.NewRecords(), nil)
+	defer func() { require.NoError(t, records.Close()) }()
+	a := team.NewAudit(records, nil)
+	day := func(n int, hour int) time.Time { return time.Date(2026, 11, n, hour, 0, 0, 0, time.FixedZone("", 3600)) }
+	for _, at := range []time.Time{day(1, 12), day(2, 0), day(2, 23), day(3, 0), day(4, 12)} {
+		require.NoError(t, a.Audit(t.Context(), appspan.AuditEntry{Time: at, Subject: appspan.Subject{ID: at.UTC().Format("02T15")}}))
+	}
+	for _, c := range []struct {
+		query team.AuditQuery
+		want  []string
+	}{
+		{team.AuditQuery{}, []string{"01T11", "01T23", "02T22", "02T23", "04T11"}},
+		{team.AuditQuery{From: day(2, 0), Until: day(3, 0)}, []string{"01T23", "02T22"}},
+		{team.AuditQuery{From: day(3, 0), Until: day(30, 0)}, []string{"02T23", "04T11"}},
+		{team.AuditQuery{Until: day(2, 0)}, []string{"01T11"}},
+	} {
+		var got []string
+		for e, err := range a.Entries(t.Context(), c.query) {
+			require.NoError(t, err)
+			got = append(got, e.Subject.ID)
+		}
+		require.Equal(t, c.want, got)
+	}
+}
+
+func TestNobodyGivesWhatTheyDoNotHave(t *testing.T) {
+	t.Parallel()
+	open := newWorld(t, nil)
+	tm := blue()
+	tm.Roles = []team.Role{{Name: "recruiter", Permissions: []team.Permission{"member:update", "application:read"}}, {Name: "reader", Permissions: []team.Permission{"application:read"}}}
+	tm.Members = append(tm.Members, team.Member{Subject: "rita", Role: "recruiter"})
+	open.create(tm)
+	teams, err := team.New(open.records, open.set, &team.Options{Installation: "test", Authorizer: team.NewAuthorizer(open.records, &team.AuthorizerOptions{TTL: -1})})
+	require.NoError(t, err)
+	rita, ada := teams.For(appspan.Subject{ID: "rita"}), teams.For(appspan.Subject{ID: "ada"})
+	hire := func(role string) func(*team.Team) error {
+		return func(tm *team.Team) error {
+			tm.Members = append(tm.Members, team.Member{Subject: "new-" + role, Role: role})
+			return nil
+		}
+	}
+	_, err = rita.Update(t.Context(), "blue", hire("reader"))
+	require.NoError(t, err)
+	_, err = rita.Update(t.Context(), "blue", hire(team.RoleAdmin))
+	require.ErrorIs(t, err, appspan.ErrDenied)
+	require.ErrorContains(t, err, `"secret:read" is not given to new-admin`)
+	_, err = rita.Update(t.Context(), "blue", func(tm *team.Team) error { tm.Members[3].Role = team.RoleAdmin; return nil })
+	require.ErrorIs(t, err, appspan.ErrDenied, "nor to herself")
+	_, err = rita.Update(t.Context(), "blue", func(tm *team.Team) error {
+		tm.Roles[0].Permissions = append(tm.Roles[0].Permissions, "secret:read")
+		return nil
+	})
+	require.ErrorIs(t, err, appspan.ErrDenied, "nor by another role")
+	_, err = ada.Update(t.Context(), "blue", hire(team.RoleAdmin))
+	require.NoError(t, err)
+}
+
 func TestAuditKeepsWhatItShouldAndBoundsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -152,20 +152,42 @@ func (q AuditQuery) selects(e appspan.AuditEntry) bool {
 // shows them to people asks for the permission "audit:read" of the team first.
 func (a *Audit) Entries(ctx context.Context, q AuditQuery) iter.Seq2[appspan.AuditEntry, error] {
 	return func(yield func(appspan.AuditEntry, error) bool) {
-		for rec, err := range a.records.List(ctx, auditPrefix) {
-			var d auditDoc
-			if err == nil {
-				err = storage.Decode(rec.Value, 1, &d)
-			}
-			if err != nil {
-				yield(appspan.AuditEntry{}, fmt.Errorf("audit: %w", err))
-				return
-			}
-			if q.selects(d.AuditEntry) && !yield(d.AuditEntry, nil) {
-				return
+		for _, prefix := range q.prefixes(time.Now()) {
+			for rec, err := range a.records.List(ctx, prefix) {
+				var d auditDoc
+				if err == nil {
+					err = storage.Decode(rec.Value, 1, &d)
+				}
+				if err != nil {
+					yield(appspan.AuditEntry{}, fmt.Errorf("audit: %w", err))
+					return
+				}
+				if q.selects(d.AuditEntry) && !yield(d.AuditEntry, nil) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// prefixes are those of the keys in which a query's entries are: days, if they
+// are few.
+func (q AuditQuery) prefixes(now time.Time) []string {
+	const day = 24 * time.Hour
+	until := q.Until
+	if until.IsZero() {
+		until = now.Add(day) // others' clocks may be ahead
+	}
+	from := q.From.UTC().Truncate(day)
+	if until.Sub(from) > 100*day {
+		return []string{auditPrefix}
+	}
+	var out []string
+	for at := from; !at.After(until); at = at.Add(day) {
+		prefix, _, _ := strings.Cut(strings.TrimPrefix(auditKey(at), auditPrefix), "/")
+		out = append(out, auditPrefix+prefix+"/")
+	}
+	return out
 }
 
 // Export writes entries as JSON, one a line, the oldest first, and returns how

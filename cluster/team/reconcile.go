@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
+
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
-	"golang.org/x/sync/errgroup"
 )
 
 // Plan reads what a team is on its clusters and returns what is not as it
@@ -175,8 +177,8 @@ type reconciler struct {
 	plan    *ClusterPlan
 	refused map[string]bool // namespaces that are not touched
 	live    map[driver.Ref]driver.Object
-	foreign []driver.Object   // bindings in the team's namespaces that are not ours
-	was     map[string]string // UIDs of namespaces that were there before, by name
+	foreign []rbacv1.RoleBinding // bindings in the team's namespaces that are not ours
+	was     map[string]string    // UIDs of namespaces that were there before, by name
 	job
 }
 
@@ -241,26 +243,18 @@ func (r *reconciler) read(ctx context.Context) error {
 			return nil
 		})
 	}
-	namespaces := r.doc.Namespaces(r.cluster.Name())
-	bindings := make([][]driver.Object, len(namespaces))
-	for i, namespace := range namespaces {
-		g.Go(func() error {
-			for obj, err := range r.cluster.List(limited, cluster.Query{APIVersion: rbacVersion, Kind: "RoleBinding", Namespace: namespace, Projection: driver.Trimmed}) {
-				if err != nil {
-					return err
-				}
-				bindings[i] = append(bindings[i], obj)
-			}
-			return nil
-		})
-	}
+	var bindings []rbacv1.RoleBinding
+	g.Go(func() (err error) {
+		bindings, err = bindingsIn(limited, r.cluster, r.doc.Namespaces(r.cluster.Name()))
+		return err
+	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, obj := range slices.Concat(found...) {
 		r.live[obj.Ref] = obj
 	}
-	r.foreign = slices.Concat(bindings...)
+	r.foreign = bindings
 	return nil
 }
 

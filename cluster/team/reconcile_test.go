@@ -216,6 +216,30 @@ func TestAllocate(t *testing.T) {
 	}
 }
 
+func TestWhatComesWithAnAdoptedNamespaceIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	rbac := "rbac.authorization.k8s.io"
+	w.apply("a", namespace("legacy", nil))
+	w.apply("a", tree{"apiVersion": rbac + "/v1", "kind": "RoleBinding", "metadata": tree{"name": "old", "namespace": "legacy"},
+		"roleRef": tree{"apiGroup": rbac, "kind": "ClusterRole", "name": "edit"}, "subjects": []tree{{"apiGroup": rbac, "kind": "User", "name": "eve"}}})
+	w.apply("a", tree{"apiVersion": rbac + "/v1", "kind": "ClusterRoleBinding", "metadata": tree{"name": "tiller"},
+		"roleRef": tree{"apiGroup": rbac, "kind": "ClusterRole", "name": "cluster-admin"}, "subjects": []tree{{"kind": "ServiceAccount", "name": "default", "namespace": "legacy"}}})
+	w.apply("a", tree{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": tree{"name": "data", "namespace": "legacy"},
+		"spec": tree{"accessModes": []string{"ReadWriteOnce"}, "resources": tree{"requests": tree{"storage": "1Gi"}}}})
+	w.create(team.Team{ID: "green"})
+	_, warnings, err := w.Allocate(t.Context(), "green", "a", team.Allocation{Namespaces: []team.Namespace{{Name: "legacy", Adopt: true}}})
+	require.NoError(t, err)
+	require.Len(t, warnings, 4)
+	require.Contains(t, warnings[0], "all that is in it becomes the team's")
+	require.Equal(t, []string{"RoleBinding legacy/old is not the team's: it gives ClusterRole edit to User eve",
+		"ClusterRoleBinding tiller is not the team's: it gives ClusterRole cluster-admin to ServiceAccount legacy/default",
+		"namespace legacy on a comes with data 1Gi"}, warnings[1:])
+	plan := w.reconcile("green")
+	require.True(t, plan.Clean(), plan)
+	require.Contains(t, plan.String(), "cluster-admin to ServiceAccount legacy/default")
+}
+
 func TestReconcileTouchesNoNamespaceThatCameToBeMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

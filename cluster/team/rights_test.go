@@ -49,3 +49,48 @@ func TestTheCheckAndTheRightsAgree(t *testing.T) {
 	}
 	require.Empty(t, kinds, "the check lets pass what the team's user may not write")
 }
+
+// Neither the team's user nor any role may do what leads out of the team.
+func TestNoRightLeadsOutOfTheTeam(t *testing.T) {
+	t.Parallel()
+	rules := TeamRules()
+	for _, p := range Permissions() {
+		rules = append(rules, p.Rules...)
+	}
+	verbs := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+	never := []string{"*", "nodes", "nodes/proxy", "pods/proxy", "services/proxy", "pods/ephemeralcontainers", "pods/binding", "bindings", "serviceaccounts/token",
+		"roles", "rolebindings", "clusterroles", "clusterrolebindings", "users", "groups", "certificatesigningrequests", "tokenreviews", "subjectaccessreviews",
+		"persistentvolumes", "storageclasses", "priorityclasses", "runtimeclasses", "endpoints/restricted", "services/status", "pods/status", "ingresses/status", "namespaces/finalize"}
+	for _, r := range rules {
+		require.NotContains(t, r.APIGroups, "*")
+		require.Empty(t, r.NonResourceURLs)
+		for _, verb := range r.Verbs { // no escalate, bind, impersonate, deletecollection
+			require.Contains(t, verbs, verb)
+		}
+		for _, resource := range r.Resources {
+			require.NotContains(t, never, resource)
+			switch resource {
+			case "namespaces", "resourcequotas", "limitranges", "endpoints":
+				require.NotContains(t, r.Verbs, "update", resource)
+				require.NotContains(t, r.Verbs, "patch", resource)
+				require.NotContains(t, r.Verbs, "create", resource)
+			}
+		}
+	}
+	observer, _ := Team{}.Role(RoleObserver)
+	for _, r := range observer.rules() {
+		for _, resource := range r.Resources { // a GET of these is an exec
+			require.NotContains(t, []string{"pods/exec", "pods/attach", "pods/portforward", "secrets"}, resource)
+		}
+		require.Subset(t, []string{"get", "list", "watch"}, r.Verbs)
+	}
+	for _, p := range Permissions() { // what a kubeconfig creates counts against no quota
+		for _, r := range p.Rules {
+			if slices.Contains(r.Verbs, "create") {
+				for _, resource := range r.Resources {
+					require.Contains(t, []string{"pods/eviction", "pods/exec", "pods/attach", "pods/portforward"}, resource)
+				}
+			}
+		}
+	}
+}

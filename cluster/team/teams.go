@@ -197,8 +197,9 @@ func (t *Teams) List(ctx context.Context) iter.Seq2[Team, error] {
 
 // Update changes a team by compare-and-swap: edit gets it as it is stored, and
 // may be called again when somebody else was faster; an error of it ends the
-// update. The ID stays. Whoever may "member:update" changes members and roles;
-// everything else needs "team:update". It changes no cluster: [Teams.Reconcile]
+// update. The ID stays. Whoever may "member:update" changes members and roles,
+// and gives no permission that they do not have; everything else needs
+// "team:update". It changes no cluster: [Teams.Reconcile]
 // does, also on clusters on which the team has nothing any more.
 func (t *Teams) Update(ctx context.Context, id string, edit func(*Team) error) (Team, error) {
 	if t.authorize(ctx, appspan.VerbUpdate, "member", id, "") != nil {
@@ -288,15 +289,39 @@ func (d *document) leave(before Team) {
 // allow asks for what an update changes.
 func (t *Teams) allow(ctx context.Context, before, after Team) error {
 	people := !slices.Equal(before.Members, after.Members) || !reflect.DeepEqual(before.Roles, after.Roles)
+	given := given(before, after)
 	before.Members, before.Roles, after.Members, after.Roles = nil, nil, nil, nil
 	var errs []error
 	if people {
 		errs = append(errs, t.authorize(ctx, appspan.VerbUpdate, "member", after.ID, ""))
+		for _, p := range slices.Sorted(maps.Keys(given)) {
+			resource, verb, _ := strings.Cut(string(p), ":")
+			if err := t.authorize(ctx, appspan.Verb(verb), resource, after.ID, ""); err != nil {
+				errs = append(errs, fmt.Errorf("%q is not given to %s: %w", p, given[p], err))
+			}
+		}
 	}
 	if !reflect.DeepEqual(before, after) {
 		errs = append(errs, t.authorize(ctx, appspan.VerbUpdate, "team", after.ID, ""))
 	}
 	return errors.Join(errs...)
+}
+
+// given are permissions that somebody gets by an update, each with one who does:
+// nobody gives what they do not have.
+func given(before, after Team) map[Permission]string {
+	out := map[Permission]string{}
+	for _, m := range after.Members {
+		was, _ := before.Member(m.Subject)
+		had, _ := before.Role(was.Role)
+		has, _ := after.Role(m.Role)
+		for _, p := range has.Permissions {
+			if !had.Can(p) {
+				out[p] = m.Subject
+			}
+		}
+	}
+	return out
 }
 
 // involved are the clusters on which a team has, or may have, something.
@@ -348,7 +373,7 @@ func (t *Teams) Allocate(ctx context.Context, id, clusterName string, a Allocati
 		case s.refusal != nil:
 			return Team{}, nil, fmt.Errorf("team %s: %w", id, s.refusal)
 		case s.warning != "":
-			warnings = append(warnings, s.warning)
+			warnings = append(append(warnings, s.warning), t.adopted(ctx, c, n.Name)...)
 		}
 	}
 	team, err := t.Update(ctx, id, func(team *Team) error {
