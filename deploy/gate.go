@@ -24,14 +24,14 @@ type Gate interface {
 // labelTeam, on a namespace, is the team that has it; see package cluster/team.
 const labelTeam = "appspan.dev/team"
 
-// team is whose application passes the gate, or nobody's. Whoever removes one
-// need not name its team: the namespace says.
+// team is whose application passes the gate, or nobody's. Who does not name it
+// does not get around it: the namespace says whose it is.
 func (a *applier) team() string {
 	if a.deployer.opts.Gate == nil {
 		return ""
 	}
 	team, l := a.plan.Target.Team, a.fresh.work.live
-	if team == "" && a.plan.Kind == KindRemove && l.namespace != nil && l.namespace.Labels[appmodel.LabelInstallation] == l.scope.installation {
+	if team == "" && l.namespace != nil && l.namespace.Labels[appmodel.LabelInstallation] == l.scope.installation {
 		team = l.namespace.Labels[labelTeam]
 	}
 	return team
@@ -44,7 +44,16 @@ func (a *applier) admit(ctx context.Context) error {
 		return nil
 	}
 	l := a.fresh.work.live
-	return a.deployer.opts.Gate.Admit(ctx, team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), a.asked())
+	return a.unlessGone(a.deployer.opts.Gate.Admit(ctx, team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), a.asked()))
+}
+
+// unlessGone is a gate's error, unless it is that a namespace's label has
+// outlived its team.
+func (a *applier) unlessGone(err error) error {
+	if errors.Is(err, appspan.ErrNotFound) && a.plan.Target.Team == "" {
+		return nil
+	}
+	return err
 }
 
 // settle tells the gate what there is after an apply that went well. What one
@@ -61,11 +70,7 @@ func (a *applier) settleGate(ctx context.Context, failed error) error {
 	if a.plan.Kind == KindRemove {
 		objects = a.keptObjects()
 	}
-	err := a.deployer.opts.Gate.Settle(ctx, team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), objects)
-	if errors.Is(err, appspan.ErrNotFound) && a.plan.Target.Team == "" {
-		return nil // the label has outlived the team
-	}
-	return err
+	return a.unlessGone(a.deployer.opts.Gate.Settle(ctx, team, l.scope.namespace+"/"+l.scope.application, a.cluster.Name(), len(l.info.Nodes), objects))
 }
 
 // asked are the objects of the application as rendered.

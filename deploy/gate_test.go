@@ -113,6 +113,20 @@ func TestWhoeverRemovesAnApplicationFreesWhatItsTeamHeldForIt(t *testing.T) {
 	})
 }
 
+func TestWhoDoesNotNameTheTeamDoesNotGetAroundItsQuota(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTeamWorld(t)
+		admin, to := w.For(appspan.Subject{ID: "root"}), deploy.Target{Clusters: w.names[:1], Namespace: "blue"}
+		for i := range 10 {
+			_, err := admin.Deploy(t.Context(), oneCPU(t, fmt.Sprint("app-", i), "x:1"), to, nil)
+			require.NoError(t, err)
+		}
+		_, err := admin.Deploy(t.Context(), oneCPU(t, "one-more", "x:1"), to, nil)
+		require.True(t, assertExhausted(err), err)
+	})
+}
+
 // teamWorld is three clusters, on each of which team blue has a namespace.
 type teamWorld struct {
 	*deploy.Deployer
