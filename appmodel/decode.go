@@ -316,6 +316,9 @@ func (d *decoder) unknown(key, block *yaml.Node, t reflect.Type, at Path) {
 		next = fmt.Sprintf("did you mean %q? %s", near, next)
 	} else if s := shapeOf(t); len(s.fields) <= 12 {
 		next = fmt.Sprintf("there is %s. %s", strings.Join(s.names(), ", "), next)
+		if t == reflect.TypeFor[SecretItem]() { // it may be a value in the wrong place
+			at = Path{segs: at.segs[:len(at.segs)-1]}.field("…")
+		}
 	}
 	d.list.add(Fault{File: d.file, Line: key.Line, Column: key.Column, Path: cutPath(at), Problem: "unknown field", Next: next})
 }

@@ -22,9 +22,10 @@ type encoding struct {
 
 func encodings() []encoding {
 	return []encoding{
-		{"base64", runs(base64Run, unbase64)},
-		{"hex", runs(hexRun, unhex)},
-		{"byte values", runs(bytesRun, unlist)},
+		{"base64", runs(letters+"+/-_", 12, unbase64)},
+		{"hex", runs(hexDigits, 16, unhex)},
+		{"spaced hex", runs(hexDigits+" :", 23, unhex)},
+		{"byte values", runs("0123456789abcdefx, ", 23, unlist)},
 		{"escapes", unescaped},
 		{"gzip", packed([]byte{0x1f, 0x8b}, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })},
 		{"zstd", packed([]byte{0x28, 0xb5, 0x2f, 0xfd}, func(r io.Reader) (io.Reader, error) {
@@ -33,24 +34,35 @@ func encodings() []encoding {
 	}
 }
 
-var (
-	base64Run = regexp.MustCompile(`[A-Za-z0-9+/_-]{12,}`)
-	hexRun    = regexp.MustCompile(`[0-9a-fA-F]{16,}|[0-9a-fA-F]{2}([ :][0-9a-fA-F]{2}){7,}`)
-	bytesRun  = regexp.MustCompile(`(0x[0-9a-f]{1,2}|[0-9]{1,3})([ ,]+(0x[0-9a-f]{1,2}|[0-9]{1,3})){7,}`)
-	escape    = regexp.MustCompile(`%[0-9a-fA-F]{2}|\\(["'\\/]|[abfnrtv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})`)
+const (
+	hexDigits = "0123456789abcdefABCDEF"
+	letters   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 
-// runs decodes each run of characters that could be an encoding, in as many
-// ways as there are.
-func runs(of *regexp.Regexp, decode func(run []byte) [][]byte) func([]byte) iter.Seq[[]byte] {
+var escape = regexp.MustCompile(`%[0-9a-fA-F]{2}|\\(["'\\/]|[abfnrtv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})`)
+
+// runs decodes each run of at least so many of some characters, in as many ways
+// as there are.
+func runs(of string, least int, decode func(run []byte) [][]byte) func([]byte) iter.Seq[[]byte] {
+	var in [256]bool
+	for _, c := range []byte(of) {
+		in[c] = true
+	}
 	return func(data []byte) iter.Seq[[]byte] {
 		return func(yield func([]byte) bool) {
-			for _, at := range of.FindAllIndex(data, -1) {
-				for _, decoded := range decode(data[at[0]:at[1]]) {
-					if !yield(decoded) {
-						return
+			for begin := 0; begin < len(data); begin++ {
+				end := begin
+				for end < len(data) && in[data[end]] {
+					end++
+				}
+				if end-begin >= least {
+					for _, decoded := range decode(data[begin:end]) {
+						if !yield(decoded) {
+							return
+						}
 					}
 				}
+				begin = end
 			}
 		}
 	}
@@ -102,14 +114,13 @@ func unhex(run []byte) (all [][]byte) {
 func unlist(run []byte) [][]byte {
 	var out []byte
 	for _, word := range bytes.FieldsFunc(run, func(r rune) bool { return r == ' ' || r == ',' }) {
-		n, err := strconv.ParseUint(string(word), 0, 8)
+		n, err := strconv.ParseUint(string(word), 10, 8) // 012 is twelve
 		if err != nil {
-			n, err = strconv.ParseUint(string(word), 10, 8) // 012 is twelve
+			n, err = strconv.ParseUint(string(word), 0, 8)
 		}
-		if err != nil {
-			n = 0
+		if err == nil {
+			out = append(out, byte(n))
 		}
-		out = append(out, byte(n))
 	}
 	return [][]byte{out}
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"testing"
+	"strings"
 	"time"
 
 	"github.com/appspan-dev/appspan"
@@ -32,7 +32,9 @@ func (w *world) users() map[string]user {
 	script := fmt.Sprintf(`echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"'$ANSWER'"}}' # %s`, w.secret("a plug-in's argument"))
 	return map[string]user{
 		"certificate": {map[string]any{"client-certificate-data": certificate, "client-key-data": key},
-			func(r *http.Request) bool { return len(r.TLS.PeerCertificates) > 0 }},
+			func(r *http.Request) bool { // and members, with tokens of their own
+				return len(r.TLS.PeerCertificates) > 0 || strings.HasPrefix(r.Header.Get("Authorization"), "Bearer fake-token.")
+			}},
 		"token": {map[string]any{"token": token}, bearer(token)},
 		"basic": {map[string]any{"username": "somebody", "password": password},
 			func(r *http.Request) bool { _, p, _ := r.BasicAuth(); return p == password }},
@@ -42,12 +44,16 @@ func (w *world) users() map[string]user {
 }
 
 // fleet registers clusters of every source and of every way to fail.
-func (w *world) fleet(fleet *cluster.Fleet) {
+// It returns the server of the one whose users have certificates.
+func (w *world) fleet(fleet *cluster.Fleet) (certified *api) {
 	t := w.t
 	ctx := t.Context()
 	users := w.users()
 	for name, u := range users {
 		_, server := w.fake(name, u.let)
+		if name == "certificate" {
+			certified = server
+		}
 		w.add(fleet, cluster.Registration{Name: name, Provider: "trusted", Config: kubeconfig(server.URL, server.ca, u.fields, nil)})
 	}
 	token := w.secret("the token of a rest.Config")
@@ -100,6 +106,7 @@ func (w *world) fleet(fleet *cluster.Fleet) {
 		}
 	}
 	w.hear("a fleet", fleet)
+	return certified
 }
 
 // add registers a cluster, which must do.
@@ -306,18 +313,4 @@ func providers() map[string]driver.Provider {
 			return kube.New(&rest.Config{Host: o.Host, BearerToken: o.Token, TLSClientConfig: rest.TLSClientConfig{CAData: o.CA}}, nil)
 		}),
 	}
-}
-
-func TestNoCredentialOfAFleetIsLeft(t *testing.T) {
-	w := newWorld(t)
-	w.bolt()
-	stop := w.follow(t.Context())
-	fleet := w.newFleet(cluster.FleetOptions{}, nil)
-	w.fleet(fleet)
-	w.clean("after registrations")
-	w.leave(fleet)
-	w.ok("closing", fleet.Close())
-	stop()
-	w.moved()
-	w.clean("at the end")
 }

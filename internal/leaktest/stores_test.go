@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/storage"
 	"github.com/appspan-dev/appspan/storage/boltrecords"
@@ -110,7 +109,7 @@ func (k kms) UnwrapKey(ctx context.Context, id string, wrapped []byte) ([]byte, 
 
 // newFleet is a fleet in the world's records that logs, and is audited.
 func (w *world) newFleet(o cluster.FleetOptions, h *hub) *cluster.Fleet {
-	o.Keys, o.Providers, o.Authorizer, o.Logger = w.keys, providers(), appspan.AllowAll{}, w.logger
+	o.Keys, o.Providers, o.Logger = w.keys, providers(), w.logger
 	if h != nil {
 		o.Providers["tunnel"] = h.provider()
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 
 	"github.com/appspan-dev/appspan/cluster"
@@ -140,7 +139,7 @@ func (w *world) tunnels(fleet *cluster.Fleet, h *hub) {
 	// API servers that tell the agent's token.
 	for name, handler := range w.echoes() {
 		name = "edge-" + name
-		h.dialIn(h.invite(name, time.Hour), w.target(name, handler))
+		_, stop := h.dialIn(h.invite(name, time.Hour), w.target(name, handler))
 		h.connected(name)
 		_, err := fleet.Add(t.Context(), cluster.Registration{Name: name, Provider: "tunnel"}, &cluster.AddOptions{Unverified: true})
 		w.ok("a registration of "+name, err)
@@ -151,6 +150,7 @@ func (w *world) tunnels(fleet *cluster.Fleet, h *hub) {
 		st, err := fleet.Status(t.Context(), name)
 		w.ok("a status", err)
 		w.hear("the status of a cluster", st)
+		stop()
 	}
 
 	// The agent's key in a Secret of an API server that tells its token.
@@ -200,18 +200,4 @@ func (h *hub) oddKeys() {
 	server := func(out http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(out).Encode(secret) }
 	_, err = agent.SecretKey(w.target("a damaged Secret", http.HandlerFunc(server)), "appspan-system", "key")(w.t.Context())
 	w.fails("reading a damaged Secret", err)
-}
-
-func TestNoCredentialOfATunnelIsLeft(t *testing.T) {
-	w := newWorld(t)
-	w.bolt()
-	stop := w.follow(t.Context())
-	h := w.hub()
-	fleet := w.newFleet(cluster.FleetOptions{}, h)
-	w.tunnels(fleet, h)
-	w.ok("closing", fleet.Close())
-	w.ok("closing", h.Close())
-	stop()
-	w.moved()
-	w.clean("at the end")
 }

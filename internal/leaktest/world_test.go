@@ -32,15 +32,16 @@ type world struct {
 	logger  *slog.Logger
 	stored  func() map[string][]byte // what the store is made of, by name
 
-	mu   sync.Mutex
-	said map[string][]byte // what was logged, told and returned, by where
+	mu    sync.Mutex
+	said  map[string][]byte // what was logged, told and returned, by where
+	heard map[string]bool
 }
 
 // newWorld has the program's log, and whatever else would go to standard error,
 // for itself: its tests do not run in parallel.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, finder: leaktest.NewFinder(), dir: t.TempDir(), said: map[string][]byte{}}
+	w := &world{t: t, finder: leaktest.NewFinder(), dir: t.TempDir(), said: map[string][]byte{}, heard: map[string]bool{}}
 	w.logger = slog.New(slog.NewMultiHandler(
 		slog.NewTextHandler(w.at("the log as text"), &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}),
 		slog.NewJSONHandler(w.at("the log as JSON"), &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -92,7 +93,15 @@ func (w *world) password(name string) string {
 // program may print it.
 func (w *world) hear(where string, v any) {
 	out := w.at(where)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+	known := fmt.Sprintf("%s %T %+v %p", where, v, v, v)
+	w.mu.Lock()
+	again := w.heard[known]
+	w.heard[known] = true
+	w.mu.Unlock()
+	if again {
+		return
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		fmt.Fprintf(out, verb+"\n", v)
 	}
 	type holder struct{ V any }
@@ -142,6 +151,14 @@ func (w *world) fails(where string, err error) {
 // event is an OnEvent.
 func (w *world) event(e appspan.Event) { w.hear("events", e) }
 
+// stage searches what is stored by now, as it may be written over later.
+func (w *world) stage(when string) {
+	w.t.Helper()
+	for name, data := range w.stored() {
+		w.search(when, "stored: "+name, data)
+	}
+}
+
 // clean searches everything that there is by now.
 func (w *world) clean(when string) {
 	w.t.Helper()
@@ -159,15 +176,20 @@ func (w *world) clean(when string) {
 	total := 0
 	for name, data := range all {
 		total += len(data)
-		found, err := w.finder.Find(data)
-		if err != nil {
-			w.t.Errorf("%s: %s: %v", when, name, err)
-		}
-		for _, f := range found {
-			w.t.Errorf("%s: %s: %s", when, name, f)
-		}
+		w.search(when, name, data)
 	}
 	w.t.Logf("%s: %d credentials looked for in %d places, %d bytes", when, len(w.finder.Names()), len(all), total)
+}
+
+func (w *world) search(when, where string, data []byte) {
+	w.t.Helper()
+	found, err := w.finder.Find(data)
+	if err != nil {
+		w.t.Errorf("%s: %s: %v", when, where, err)
+	}
+	for _, f := range found {
+		w.t.Errorf("%s: %s: %s", when, where, f)
+	}
 }
 
 // follow notes every record that is ever stored, until the returned function
