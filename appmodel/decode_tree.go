@@ -79,7 +79,10 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var (
+	yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	yamlAnchor    = regexp.MustCompile(`anchor '([^']*)'`)
+)
 
 func (d *decoder) parseYAML(data []byte) *yaml.Node {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -107,6 +110,12 @@ func (d *decoder) parseYAML(data []byte) *yaml.Node {
 		}
 		problem, next, _ := strings.Cut(yamlErrorLine.ReplaceAllString(err.Error(), ""), "; ")
 		if next == "" {
+			if m := yamlAnchor.FindStringSubmatch(problem); m != nil { // it may be a secret value that begins with *
+				problem = yamlAnchor.ReplaceAllString(problem, "anchor")
+				if before, _, found := bytes.Cut(data, []byte("*"+m[1])); found {
+					at.Line, at.Column = bytes.Count(before, []byte("\n"))+1, len(before)-bytes.LastIndexByte(before, '\n')
+				}
+			}
 			problem, next = "is not YAML: "+cut(problem), "look at the indentation, quotes and brackets before this line"
 		}
 		d.fault(at, Path{}, problem, next)
