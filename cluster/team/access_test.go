@@ -142,7 +142,9 @@ func TestTheAuditOfADayIsFoundByItsTime(t *testing.T) {
 	records := storage.NewRecords(memstore.NewRecords(), nil)
 	defer func() { require.NoError(t, records.Close()) }()
 	a := team.NewAudit(records, nil)
-	day := func(n int, hour int) time.Time { return time.Date(2026, 11, n, hour, 0, 0, 0, time.FixedZone("", 3600)) }
+	day := func(n int, hour int) time.Time {
+		return time.Date(2026, 11, n, hour, 0, 0, 0, time.FixedZone("", 3600))
+	}
 	for _, at := range []time.Time{day(1, 12), day(2, 0), day(2, 23), day(3, 0), day(4, 12)} {
 		require.NoError(t, a.Audit(t.Context(), appspan.AuditEntry{Time: at, Subject: appspan.Subject{ID: at.UTC().Format("02T15")}}))
 	}

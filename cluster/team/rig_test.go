@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +118,68 @@ func TestRigReconcileIsDoneAtOnceAndFindsDrift(t *testing.T) {
 	ns, err := r.cluster.Get(t.Context(), ref("Namespace", "", blue))
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"kubernetes.io/metadata.name": blue}, ns.Labels)
+}
+
+func TestRigATeamIsKeptAsItIsRecorded(t *testing.T) {
+	r := newRig(t)
+	blue := "blue-" + r.suffix
+	r.give(t, blue, team.Member{Subject: "ada", Role: team.RoleAdmin})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		if err := r.Run(ctx, &team.RunOptions{Interval: time.Second}); err != nil {
+			t.Error(err)
+		}
+	})
+	until := func(what string, so func(team.Condition) bool) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			d, err := r.Drift(t.Context(), blue)
+			return err == nil && so(d.Conditions[0])
+		}, time.Minute, 50*time.Millisecond, what)
+	}
+	repaired := func(object driver.Ref, action team.Action) func(team.Condition) bool {
+		return func(c team.Condition) bool {
+			return c.State == team.Synced && slices.ContainsFunc(c.History, func(f team.Finding) bool {
+				return slices.ContainsFunc(f.Changes, func(x team.Change) bool { return x.Object == object && x.Action == action && x.Done })
+			})
+		}
+	}
+	quota, ns := ref("ResourceQuota", blue, "appspan-team"), ref("Namespace", "", blue)
+	policy := ref("NetworkPolicy", blue, "appspan-team")
+	require.NoError(t, r.cluster.Delete(t.Context(), policy, driver.DeleteOptions{}))
+	until("the policy is there again", func(c team.Condition) bool {
+		_, err := r.cluster.Get(t.Context(), policy)
+		return err == nil
+	})
+	require.NoError(t, r.cluster.Delete(t.Context(), quota, driver.DeleteOptions{}))
+	_, err := r.cluster.Apply(t.Context(), object(t, tree{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": tree{"name": quota.Name, "namespace": blue},
+		"spec": tree{"scopes": []string{"Terminating"}, "hard": tree{"pods": "1"}}}), driver.ApplyOptions{Manager: "somebody", Force: true})
+	if err == nil { // else the keeper was faster
+		until("the quota bounds all pods again", repaired(quota, team.ActionUpdate))
+	}
+	_, err = r.cluster.Apply(t.Context(), object(t, namespace(blue, tree{"pod-security.kubernetes.io/enforce": "privileged"})), driver.ApplyOptions{Manager: "somebody", Force: true})
+	require.NoError(t, err)
+	until("the level is enforced again", repaired(ns, team.ActionUpdate))
+	live, err := r.cluster.Get(t.Context(), ns)
+	require.NoError(t, err)
+	require.Equal(t, "baseline", live.Labels["pod-security.kubernetes.io/enforce"])
+
+	require.NoError(t, r.cluster.Delete(t.Context(), ns, driver.DeleteOptions{}))
+	until("a namespace that is gone is shown", func(c team.Condition) bool {
+		return c.State == team.Drifted && len(c.Refused) == 1 && strings.Contains(c.Refused[0], "was there and is gone")
+	})
+	_, err = r.cluster.Get(t.Context(), ns)
+	require.ErrorIs(t, err, appspan.ErrNotFound)
+	d, err := r.Drift(t.Context(), blue)
+	require.NoError(t, err)
+	t.Logf("%v", d)
+	plan, err := r.Reconcile(t.Context(), blue)
+	require.NoError(t, err)
+	require.True(t, plan.Clean(), plan)
+	until("it is there again", func(c team.Condition) bool { return c.State == team.Synced })
 }
 
 func TestRigRefusesEscapes(t *testing.T) {
