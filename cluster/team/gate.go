@@ -50,15 +50,19 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Unwrap() error { return appspan.ErrDenied }
 
 // Admit lets an application, known as "namespace/name", begin to become
-// objects on a cluster of so many nodes. What it may not contain is a
-// [*RefusedError], what the quota does not have a [*QuotaError]. What it held
+// objects on a cluster of so many nodes. What it may not contain, host names
+// that are allocated to other teams among it, is a [*RefusedError], what the quota does not have a [*QuotaError]. What it held
 // before it holds until Settle. It is idempotent.
 func (g *Gate) Admit(ctx context.Context, team, application, clusterName string, nodes int, objects []driver.Object) error {
 	d, err := load(ctx, g.records, team)
 	if err != nil {
 		return err
 	}
-	if refusals := Check(d.Team, clusterName, objects); len(refusals) > 0 {
+	taken, err := g.taken(ctx, d.Team, clusterName)
+	if err != nil {
+		return err
+	}
+	if refusals := check(d.Team, clusterName, objects, taken); len(refusals) > 0 {
 		return &RefusedError{Team: team, Application: application, Cluster: clusterName, Refusals: refusals}
 	}
 	want, err := Demand(objects, d.demand(clusterName, nodes))
@@ -66,6 +70,28 @@ func (g *Gate) Admit(ctx context.Context, team, application, clusterName string,
 		return fmt.Errorf("application %s of team %s on %s: %w", application, team, clusterName, err)
 	}
 	return g.ledger.Reserve(ctx, team, application, clusterName, want)
+}
+
+// taken are the host names that are allocated to other teams on a cluster, for
+// a team that has none allocated.
+func (g *Gate) taken(ctx context.Context, t Team, clusterName string) ([]string, error) {
+	if len(t.Clusters[clusterName].Hosts) > 0 {
+		return nil, nil
+	}
+	var out []string
+	for rec, err := range g.records.List(ctx, teamPrefix) {
+		var d document
+		if err == nil {
+			d, err = decodeTeam(rec)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("host names of other teams: %w", err)
+		}
+		if d.ID != t.ID {
+			out = append(out, d.Clusters[clusterName].Hosts...)
+		}
+	}
+	return out, nil
 }
 
 // Settle says that a change has ended, well or not, and that these objects are

@@ -130,6 +130,26 @@ func TestTheGateRefusesBeforeItReserves(t *testing.T) {
 	require.Empty(t, held)
 }
 
+func TestAHostThatIsAllocatedToATeamIsNotAnotherTeams(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.create(blue())
+	w.create(team.Team{ID: "red", Clusters: map[string]team.Allocation{"a": {Namespaces: []team.Namespace{{Name: "red"}}, Hosts: []string{"*.red.example.com", "shop.example.com"}}}})
+	gate := team.NewGate(w.records)
+	for host, free := range map[string]bool{"web.red.example.com": false, "*.red.example.com": false, "shop.example.com": false, "*.example.com": false,
+		"web.example.com": true, "red.example.com": true, "a.shop.example.com": true} {
+		objects := parse(t, fmt.Sprintf(`{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x, namespace: blue}, spec: {rules: [{host: %q}]}}`, host))
+		err := gate.Admit(t.Context(), "blue", "blue/x", "a", 3, objects)
+		require.NoError(t, gate.Admit(t.Context(), "blue", "blue/x", "b", 3, objects), "elsewhere it is nobody's")
+		if free {
+			require.NoError(t, err, host)
+			continue
+		}
+		require.ErrorIs(t, err, appspan.ErrDenied, host)
+		require.ErrorContains(t, err, "is another team's")
+	}
+}
+
 func TestSurgeIsCountedWhereItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -43,7 +43,12 @@ func (r Refusal) String() string {
 // cluster on which the team has nothing has no namespace of its, so that
 // everything is refused.
 func Check(t Team, clusterName string, objects []driver.Object) []Refusal {
-	g := &guard{team: t, allocation: t.Clusters[clusterName], namespaces: t.Namespaces(clusterName), accounts: map[[2]string]bool{}, workloads: map[target]bool{}}
+	return check(t, clusterName, objects, nil)
+}
+
+// check is Check that knows which host names are other teams'.
+func check(t Team, clusterName string, objects []driver.Object, taken []string) []Refusal {
+	g := &guard{team: t, taken: taken, allocation: t.Clusters[clusterName], namespaces: t.Namespaces(clusterName), accounts: map[[2]string]bool{}, workloads: map[target]bool{}}
 	g.pods, _ = psapolicy.NewEvaluator(psapolicy.DefaultChecks(), nil) // its own list is valid
 	for _, o := range objects {
 		switch o.Kind {
@@ -70,6 +75,7 @@ type guard struct {
 	namespaces []string
 	accounts   map[[2]string]bool // that the application itself brings
 	workloads  map[target]bool    // that it runs and that can be scaled
+	taken      []string           // host names of other teams
 	pods       psapolicy.Evaluator
 	object     driver.Ref
 	refusals   []Refusal
@@ -260,21 +266,28 @@ func (g *guard) policy(p networkingv1.NetworkPolicy) {
 }
 
 // host refuses a host name of a route that is not the team's, and none, which is
-// all of them.
+// all of them. A team without host names may use those that are no other's.
 func (g *guard) host(path, host string) {
-	if len(g.allocation.Hosts) == 0 {
+	if slices.ContainsFunc(g.allocation.Hosts, func(allowed string) bool { return covers(allowed, host) }) {
 		return
 	}
-	for _, allowed := range g.allocation.Hosts {
-		below, wild := strings.CutPrefix(allowed, "*")
-		if host == allowed || wild && strings.HasSuffix(host, below) && len(host) > len(below) {
-			return
+	if len(g.allocation.Hosts) > 0 {
+		if host == "" {
+			host = "every host"
 		}
+		g.refuse(path, fmt.Sprintf("%s is not for the team to answer", host), "use one of "+strings.Join(g.allocation.Hosts, ", "))
+		return
 	}
-	if host == "" {
-		host = "every host"
+	if slices.ContainsFunc(g.taken, func(other string) bool { return covers(other, host) || covers(host, other) }) {
+		g.refuse(path, fmt.Sprintf("%s is another team's", host), "use another name, or have it allocated")
 	}
-	g.refuse(path, fmt.Sprintf("%s is not for the team to answer", host), "use one of "+strings.Join(g.allocation.Hosts, ", "))
+}
+
+// covers reports whether a host name, or one that begins with "*." and stands
+// for all below it, is or stands for another.
+func covers(name, host string) bool {
+	below, wild := strings.CutPrefix(name, "*")
+	return host == name || wild && strings.HasSuffix(host, below) && len(host) > len(below)
 }
 
 // ingress refuses annotations by which known controllers read Secrets of other

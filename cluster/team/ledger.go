@@ -286,6 +286,8 @@ type ReclaimOptions struct {
 	// Grace is how long a raised reservation is left alone, as its application
 	// may be on its way; default 15 min.
 	Grace time.Duration
+	// Cluster, if any, is the only one that is looked at.
+	Cluster string
 }
 
 // Reclaim frees what was left behind by processes that ended in the middle: it
@@ -293,16 +295,21 @@ type ReclaimOptions struct {
 // whose application runs and tells what it asks for. It returns what it freed,
 // as it was, and the clusters that could not tell, as errors.
 func (l *Ledger) Reclaim(ctx context.Context, team string, running Running, opts *ReclaimOptions) ([]Reservation, error) {
-	grace := 15 * time.Minute
-	if opts != nil && opts.Grace > 0 {
-		grace = opts.Grace
+	var o ReclaimOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Grace <= 0 {
+		o.Grace = 15 * time.Minute
 	}
 	list, err := l.Reservations(ctx, team)
 	if err != nil {
 		return nil, err
 	}
-	before := time.Now().Add(-grace)
-	list = slices.DeleteFunc(list, func(r Reservation) bool { return r.At.After(before) })
+	before := time.Now().Add(-o.Grace)
+	list = slices.DeleteFunc(list, func(r Reservation) bool {
+		return r.At.After(before) || o.Cluster != "" && r.Cluster != o.Cluster
+	})
 	what, failed := map[string]map[string]cluster.Amounts{}, map[string]error{}
 	for _, r := range list {
 		if _, asked := what[r.Cluster]; asked || failed[r.Cluster] != nil {

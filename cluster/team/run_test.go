@@ -337,6 +337,31 @@ func TestRightsThatSomebodyGaveInATeamsNamespaceAreShown(t *testing.T) {
 	})
 }
 
+func TestWhatIsReservedForNothingIsFreedWhereThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []bool{true, false} {
+		keep(t, blue(), &team.RunOptions{Reclaim: asked}, func(k *kept) {
+			require.NoError(k.t, k.Ledger().Reserve(k.t.Context(), "blue", "blue/left", "a", cluster.Amounts{"cpu": "1"}))
+			k.cut["b"].Add(fault.Rule{Err: fault.Lost})
+			require.NoError(k.t, k.Ledger().Reserve(k.t.Context(), "blue", "blue/perhaps", "b", cluster.Amounts{"cpu": "1"}))
+			time.Sleep(10 * time.Minute)
+			held, err := k.Ledger().Reservations(k.t.Context(), "blue")
+			require.NoError(k.t, err)
+			require.Len(k.t, held, 2, "both may be on their way")
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			held, err = k.Ledger().Reservations(k.t.Context(), "blue")
+			require.NoError(k.t, err)
+			if !asked {
+				require.Len(k.t, held, 2)
+				return
+			}
+			require.Len(k.t, held, 1, "what is on a cluster that does not answer stays")
+			require.Equal(k.t, "b", held[0].Cluster)
+		})
+	}
+}
+
 // process is one of several over the same records and clusters.
 type process struct {
 	teams *team.Teams

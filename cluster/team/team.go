@@ -66,8 +66,8 @@ type Allocation struct {
 	// other node selectors are refused.
 	NodePool map[string]string `json:"nodePool,omitempty"`
 	// Hosts are the host names that routes may use, "*.example.com" with all
-	// below it; empty is any. Where teams share an ingress, it keeps one from
-	// answering for another.
+	// below it; empty is any that is not allocated to another team there. Where
+	// teams share an ingress, it keeps one from answering for another.
 	Hosts []string `json:"hosts,omitempty"`
 	// Permits are exceptions to what [Check] refuses.
 	Permits []Permit `json:"permits,omitempty"`
