@@ -223,7 +223,10 @@ func (t *transfer) send(ctx context.Context, root ocispec.Descriptor) error {
 			return t.arrived(desc, &t.sent, "sent")
 		},
 		OnMounted: func(_ context.Context, desc ocispec.Descriptor) error { return t.arrived(desc, &t.mounted, "mounted") },
-		OnCopySkipped: func(_ context.Context, desc ocispec.Descriptor) error {
+		OnCopySkipped: func(ctx context.Context, desc ocispec.Descriptor) error {
+			for blob := range t.graph.below(ctx, desc) {
+				t.job.shared.settle(t.blob(blob), t)
+			}
 			return t.arrived(desc, &t.existing, "is there")
 		},
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 
@@ -164,6 +165,28 @@ func (g *graph) keep(ctx context.Context, desc ocispec.Descriptor, data []byte) 
 // successors is content.Successors from what was read.
 func (g *graph) successors(ctx context.Context, _ content.Fetcher, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	return content.Successors(ctx, fetcher(g.manifests[desc.Digest]), desc)
+}
+
+// below is the blobs of what was read, from a manifest on. One that is there
+// says that its blobs are.
+func (g *graph) below(ctx context.Context, desc ocispec.Descriptor) iter.Seq[ocispec.Descriptor] {
+	return func(yield func(ocispec.Descriptor) bool) {
+		seen := map[digest.Digest]bool{}
+		for level := []ocispec.Descriptor{desc}; len(level) > 0; level = level[1:] {
+			if seen[level[0].Digest] || g.manifests[level[0].Digest] == nil {
+				continue
+			}
+			seen[level[0].Digest] = true
+			successors, _ := g.successors(ctx, nil, level[0]) // it was read once without an error
+			for _, s := range successors {
+				if isManifest(s.MediaType) {
+					level = append(level, s)
+				} else if !isForeign(s.MediaType) && !yield(s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // fetcher gives the same bytes for every descriptor; it is content.Successors

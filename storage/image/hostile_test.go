@@ -43,17 +43,18 @@ func TestARegistryThatLiesIsFoundOut(t *testing.T) {
 			}
 		}
 	}
+	layer := digest.FromString("layer").String()
 	for name, test := range map[string]struct {
 		lie  func(*registry)
 		want error
 	}{
-		"a blob of the right size with other bytes": {answer("/blobs/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("evil!")) }), appspan.ErrCorrupt},
-		"a blob that is shorter":                    {answer("/blobs/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("evil")) }), appspan.ErrCorrupt},
-		"a blob that ends early": {answer("/blobs/", func(w http.ResponseWriter, _ *http.Request) {
+		"a blob of the right size with other bytes": {answer(layer, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("evil!")) }), appspan.ErrCorrupt},
+		"a blob that is shorter":                    {answer(layer, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("evil")) }), appspan.ErrCorrupt},
+		"a blob that ends early": {answer(layer, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "5")
 			_, _ = w.Write([]byte("la"))
 		}), appspan.ErrUnavailable},
-		"a blob that never ends": {answer("/blobs/", endless), appspan.ErrCorrupt},
+		"a blob that never ends": {answer(layer, endless), appspan.ErrCorrupt},
 		"a manifest with other bytes": {answer("/manifests/", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
 			_, _ = w.Write([]byte(`{}`))

@@ -43,6 +43,9 @@ func ParseRef(s string) (Ref, error) {
 		return Ref{}, fmt.Errorf("%w: %q is no image reference (%w): write for example registry.example.com/shop/web:3.2.0", appspan.ErrInvalid, s, err)
 	}
 	r := Ref{Registry: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
+	if !strings.ContainsAny(r.Registry, ".:") && r.Registry != "localhost" {
+		return Ref{}, fmt.Errorf("%w: %q has no host before its first slash: write it in lower case, or give the host a port", appspan.ErrInvalid, s)
+	}
 	if tagged, ok := named.(reference.Tagged); ok {
 		r.Tag = tagged.Tag()
 	}

@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,8 +96,11 @@ func (s *secrets) add(values ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range values {
-		if v != "" && !slices.Contains(s.known, v) {
-			s.known = append(s.known, v)
+		quoted, _ := json.Marshal(v) // a string always can be
+		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v)} {
+			if form != "" && !slices.Contains(s.known, form) {
+				s.known = append(s.known, form)
+			}
 		}
 	}
 	s.known = s.known[max(len(s.known)-most, 0):]
