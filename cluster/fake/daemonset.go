@@ -36,7 +36,7 @@ func (c *Cluster) syncDaemonSet(t task) {
 		return
 	}
 	hash := templateHash(&d.Spec.Template, d.Status.CollisionCount)
-	pods := children[*corev1.Pod](c, d.UID)
+	pods := claimed[*corev1.Pod](c, t, d)
 	wanted := map[string]bool{}
 	nodes, _ := c.store.list(c.kinds.find("v1", "Node"), "")
 	for _, r := range nodes {

@@ -60,7 +60,7 @@ func (c *Cluster) syncDeployment(t task) {
 
 // load reads the ReplicaSets and finds the one of the template.
 func (r *rollout) load() {
-	r.all = children[*appsv1.ReplicaSet](r.c, r.d.UID)
+	r.all = claimed[*appsv1.ReplicaSet](r.c, r.task, r.d)
 	slices.SortStableFunc(r.all, func(a, b *appsv1.ReplicaSet) int {
 		return cmp.Or(cmp.Compare(revisionOf(a), revisionOf(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time))
 	})
@@ -317,8 +317,8 @@ func templateHash(template *corev1.PodTemplateSpec, collisions *int32) string {
 	data, _ := json.Marshal(template)
 	h := fnv.New32a()
 	_, _ = h.Write(data)
-	if collisions != nil {
-		_, _ = h.Write([]byte(itoa(*collisions)))
+	if n := deref(collisions); n != 0 { // none yet is zero
+		_, _ = h.Write([]byte(itoa(n)))
 	}
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }

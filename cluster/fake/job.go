@@ -26,7 +26,7 @@ func (c *Cluster) syncJob(t task) {
 		}
 		return
 	}
-	pods := children[*corev1.Pod](c, j.UID)
+	pods := claimed[*corev1.Pod](c, t, j)
 	var active, succeeded, failed, ready int32
 	var running []*corev1.Pod
 	for _, p := range pods {

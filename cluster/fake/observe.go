@@ -103,6 +103,7 @@ func (c *Cluster) observe(ch change) {
 		}
 	}
 	c.observeKind(ch, r)
+	c.observeOrphan(ch)
 	if ch.before == nil || ch.after == nil {
 		c.touchQuotas(r)
 	}

@@ -20,7 +20,7 @@ func (c *Cluster) syncReplicaSet(t task) {
 	}
 	var failure error
 	if rs.DeletionTimestamp == nil {
-		active := activePods(children[*corev1.Pod](c, rs.UID))
+		active := activePods(claimed[*corev1.Pod](c, t, rs))
 		diff := len(active) - int(*rs.Spec.Replicas)
 		for ; diff < 0 && failure == nil; diff++ {
 			_, failure = c.createPod(rs, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), &rs.Spec.Template, nil)

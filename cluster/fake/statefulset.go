@@ -23,12 +23,12 @@ func (c *Cluster) syncStatefulSet(t task) {
 	if current == "" {
 		current = revision
 	}
-	pods := c.ordinals(s)
+	pods := inOrder(claimed[*corev1.Pod](c, t, s))
 	var failure error
 	if s.DeletionTimestamp == nil {
 		c.recordRevision(s, revision)
 		failure = c.driveStatefulSet(s, pods, current, revision)
-		pods = c.ordinals(s)
+		pods = inOrder(children[*corev1.Pod](c, s.UID))
 	}
 	var next time.Duration
 	_, _ = mutate(c, t, "status", controllerManager, func(o *appsv1.StatefulSet) {
@@ -110,9 +110,8 @@ func templateOf(o object) *corev1.PodTemplateSpec {
 	return &corev1.PodTemplateSpec{}
 }
 
-// ordinals are the pods of a set in the order of their numbers.
-func (c *Cluster) ordinals(s *appsv1.StatefulSet) []*corev1.Pod {
-	pods := children[*corev1.Pod](c, s.UID)
+// inOrder sorts the pods of a set by their numbers.
+func inOrder(pods []*corev1.Pod) []*corev1.Pod {
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return ordinal(a) - ordinal(b) })
 	return pods
 }

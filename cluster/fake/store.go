@@ -41,6 +41,7 @@ type store struct {
 	objects map[*kind]map[string]map[string]*record // by namespace, by name
 	byUID   map[types.UID]*record
 	owned   map[types.UID]map[*record]struct{} // dependents of an owner
+	orphans map[string]map[*record]struct{}    // what a controller may adopt, by namespace
 	history []change
 	bound   int
 	watches map[*watch]struct{}
@@ -50,7 +51,8 @@ type store struct {
 func newStore(history int, changed func(change)) *store {
 	return &store{
 		objects: map[*kind]map[string]map[string]*record{}, byUID: map[types.UID]*record{}, owned: map[types.UID]map[*record]struct{}{},
-		bound: history, watches: map[*watch]struct{}{}, changed: changed,
+		orphans: map[string]map[*record]struct{}{},
+		bound:   history, watches: map[*watch]struct{}{}, changed: changed,
 	}
 }
 
@@ -123,18 +125,33 @@ func (s *store) index(r *record, add bool) {
 		spaces[r.key.namespace][r.key.name] = r
 		s.byUID[r.obj.GetUID()] = r
 	}
+	if orphan(r.obj) {
+		if add {
+			link(s.orphans, r.key.namespace, r)
+		} else {
+			unlink(s.orphans, r.key.namespace, r)
+		}
+	}
 	for _, o := range r.obj.GetOwnerReferences() {
-		if !add {
-			delete(s.owned[o.UID], r)
-			if len(s.owned[o.UID]) == 0 {
-				delete(s.owned, o.UID)
-			}
-			continue
+		if add {
+			link(s.owned, o.UID, r)
+		} else {
+			unlink(s.owned, o.UID, r)
 		}
-		if s.owned[o.UID] == nil {
-			s.owned[o.UID] = map[*record]struct{}{}
-		}
-		s.owned[o.UID][r] = struct{}{}
+	}
+}
+
+func link[K comparable](index map[K]map[*record]struct{}, at K, r *record) {
+	if index[at] == nil {
+		index[at] = map[*record]struct{}{}
+	}
+	index[at][r] = struct{}{}
+}
+
+func unlink[K comparable](index map[K]map[*record]struct{}, at K, r *record) {
+	delete(index[at], r)
+	if len(index[at]) == 0 {
+		delete(index, at)
 	}
 }
 
