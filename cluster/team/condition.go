@@ -170,8 +170,7 @@ func (t *Teams) note(ctx context.Context, d document, p ClusterPlan) (news bool,
 			return old, nil
 		}
 		c.keep(d.Namespaces(p.Cluster), p.namespaces)
-		c.Envelope = storage.Envelope{Format: conditionFormat, MinReader: conditionFormat}
-		return json.Marshal(c)
+		return c.encode()
 	})
 	if err != nil {
 		err = fmt.Errorf("condition of team %s on %s: %w", d.ID, p.Cluster, err)
@@ -179,12 +178,29 @@ func (t *Teams) note(ctx context.Context, d document, p ClusterPlan) (news bool,
 	return news, err
 }
 
+// maxCondition bounds a stored condition, in bytes.
+const maxCondition = 256 << 10
+
+// encode leaves out the oldest of the history where it is too long.
+func (c conditionDoc) encode() ([]byte, error) {
+	c.Envelope = storage.Envelope{Format: conditionFormat, MinReader: conditionFormat}
+	for {
+		data, err := json.Marshal(c)
+		if err != nil || len(data) <= maxCondition || len(c.History)+len(c.Changes) <= 2 {
+			return data, err
+		}
+		if c.History = c.History[(len(c.History)+1)/2:]; len(c.History) == 0 {
+			c.Changes = c.Changes[:len(c.Changes)/2]
+		}
+	}
+}
+
 // take makes a condition what was found just now, and reports whether that is
 // news.
 func (c *Condition) take(p ClusterPlan, now time.Time) (news bool) {
 	f := Finding{At: now, State: Drifted, Refused: atMost(p.Refused, maxChanges), Error: p.Error}
 	for _, change := range p.Changes {
-		change.Error = cut(change.Error, maxOutcome)
+		change.Error = cut(change.Error, maxField)
 		if len(f.Changes) < maxChanges {
 			f.Changes = append(f.Changes, change)
 		}

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +98,23 @@ func TestANewerTeamIsRefusedAndLeftAlone(t *testing.T) {
 	rec, err := records.Get(t.Context(), teamKey("blue"))
 	require.NoError(t, err)
 	require.Equal(t, newer, string(rec.Value))
+}
+
+func TestAConditionStaysSmall(t *testing.T) {
+	t.Parallel()
+	var p ClusterPlan
+	for i := range 1000 {
+		p.Changes = append(p.Changes, Change{Object: driver.Ref{APIVersion: "v1", Kind: "Secret", Name: strconv.Itoa(i)}, Action: ActionUpdate, Error: strings.Repeat("x", 9000), Fields: []string{strings.Repeat("y", 9000)}})
+	}
+	d := conditionDoc{}
+	for range 60 {
+		require.True(t, d.take(p, time.Now()))
+		p.Changes = p.Changes[1:]
+	}
+	data, err := d.encode()
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(data), maxCondition)
+	require.Len(t, d.History, maxFindings)
 }
 
 func FuzzDecode(f *testing.F) {

@@ -9,7 +9,8 @@
 // be deployed and reserves quota for it in a [Ledger]. [Authorizer] and [Audit]
 // are what the other packages ask and tell. [Render], [Check] and [Demand] are
 // pure: what a team is on a cluster, what its applications may not contain, and
-// what they ask for.
+// what they ask for. [Teams.Run] keeps teams on their clusters as they are
+// recorded, and [Teams.Drift] tells how they were last found.
 //
 //	teams, err := team.New(records, clusters, &team.Options{
 //		Installation: "acme", Keys: keys,
@@ -34,6 +35,7 @@
 //
 // [Teams], [Gate], [Ledger], [Authorizer] and [Audit] are safe for concurrent use, and
 // several processes may share the records: everything is changed by
-// compare-and-swap. No goroutine outlives a call. A [Team] is data; nothing
+// compare-and-swap. [Teams.Run] works in one of them at a time. No goroutine
+// outlives a call. A [Team] is data; nothing
 // keeps what it was given.
 package team

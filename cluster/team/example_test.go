@@ -132,3 +132,31 @@ func ExampleCheck() {
 	// Output:
 	// Service blue/web spec.type: a load balancer costs money and an address; leave it out, or have the permit "load-balancers" allocated
 }
+
+func ExampleTeams_Drift() {
+	ctx := context.Background()
+	eu := fake.New(nil)
+	clusters, err := cluster.NewSet(cluster.New("eu-1", eu, nil))
+	if err != nil {
+		panic(err)
+	}
+	defer clusters.Close()
+	teams, err := team.New(storage.NewRecords(memstore.NewRecords(), nil), clusters, &team.Options{Installation: "acme", Authorizer: appspan.AllowAll{}})
+	if err != nil {
+		panic(err)
+	}
+	if _, err := teams.Create(ctx, team.Team{ID: "blue", Clusters: map[string]team.Allocation{"eu-1": {Namespaces: []team.Namespace{{Name: "blue"}}}}}); err != nil {
+		panic(err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	err = teams.Run(ctx, &team.RunOptions{OnEvent: func(appspan.Event) { stop() }}) // until there is news
+	drift, failed := teams.Drift(context.Background(), "blue")
+	for _, c := range drift.Conditions {
+		fmt.Println(c.Cluster, c.State, len(c.History[0].Changes), "made")
+	}
+	fmt.Println(err, failed)
+	// Output:
+	// eu-1 synced 6 made
+	// <nil> <nil>
+}
