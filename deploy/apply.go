@@ -221,12 +221,10 @@ func (d *Deployer) Deploy(ctx context.Context, app *appmodel.Application, to Tar
 	if opts != nil {
 		o = *opts
 	}
-	o.Plan.OnEvent = nil
-	p, none, err := d.newPlan(ctx, app, to, &o.Plan)
+	p, err := d.newPlan(ctx, KindDeploy, app, to, &o.Plan, nil)
 	if err != nil {
 		return nil, err
 	}
-	none.close()
 	if err := p.finish(d); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -196,11 +195,7 @@ func (d *Deployer) PlanCommand(ctx context.Context, application string, to Targe
 		if st.record.Removing {
 			return nil, fmt.Errorf("%w: it is being removed; finish that, or deploy it again", appspan.ErrConflict)
 		}
-		var newest []int // which has no release if its process died at the beginning
-		for _, r := range slices.Backward(st.record.Releases) {
-			newest = append(newest, r.Revision)
-		}
-		return newest, nil
+		return newestFirst(st.record), nil
 	})
 	if err != nil {
 		return nil, err
@@ -212,7 +207,7 @@ func (d *Deployer) PlanCommand(ctx context.Context, application string, to Targe
 		}
 		p.intent.Resolved[name] = resolved
 	}
-	if err := c.override(p.intent); err != nil {
+	if err := c.intend(p.intent); err != nil {
 		return nil, err
 	}
 	p.intent.FromRevision = nil // which is where a rollback goes
@@ -232,11 +227,7 @@ func (c *Command) resolve(r resolvedIntent) (resolvedIntent, error) {
 	if c.Kind != KindImage {
 		return r, nil
 	}
-	for i := range app.Components {
-		if image, ok := c.Images[app.Components[i].ID]; ok {
-			app.Components[i].Image = image
-		}
-	}
+	c.setImages(app)
 	if err := appmodel.Validate(app).Err(); err != nil {
 		return r, err
 	}
@@ -244,29 +235,51 @@ func (c *Command) resolve(r resolvedIntent) (resolvedIntent, error) {
 	return r, err
 }
 
-// override adds to what is meant what the command changes of it, so that the
-// next one who looks at the release finds it.
-func (c *Command) override(in *intent) error {
+// intend changes what is meant as the command does, so that a copy or a
+// promotion finds it.
+func (c *Command) intend(in *intent) error {
 	if c.Kind != KindImage || in.Application == nil {
 		return nil
 	}
-	type image struct {
-		ID    string `json:"id"`
-		Image string `json:"image"`
-	}
-	var set struct {
-		Components []image `json:"components"`
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.Images)) {
-		set.Components = append(set.Components, image{id, c.Images[id]})
-	}
-	data, err := json.Marshal(map[string]any{"apiVersion": appmodel.APIVersion, "kind": appmodel.KindOverride,
-		"metadata": map[string]string{"name": "images"}, "set": set})
+	app, err := decodeApplication(in.Application)
 	if err != nil {
 		return err
 	}
-	in.Overrides = append(slices.Clone(in.Overrides), storedOverride{Document: data})
-	return nil
+	c.setImages(app)
+	overrides, err := overridesOf(in.Overrides)
+	if err != nil {
+		return err
+	}
+	meant := app
+	for _, o := range overrides {
+		if meant, _, err = appmodel.Apply(meant, o.Override); err != nil {
+			return err
+		}
+	}
+	changed := appmodel.Clone(meant)
+	c.setImages(changed)
+	if len(appmodel.Changes(meant, changed)) > 0 { // an override says otherwise
+		last, err := appmodel.Diff(meant, changed)
+		if err != nil {
+			return err
+		}
+		last.Metadata.Name = "images"
+		data, err := appmodel.EncodeOverride(last, &appmodel.EncodeOptions{Secrets: true, JSON: true})
+		if err != nil {
+			return err
+		}
+		in.Overrides = append(slices.Clone(in.Overrides), storedOverride{Document: data})
+	}
+	in.Application, err = encodeApplication(app)
+	return err
+}
+
+func (c *Command) setImages(app *appmodel.Application) {
+	for i := range app.Components {
+		if image, ok := c.Images[app.Components[i].ID]; ok {
+			app.Components[i].Image = image
+		}
+	}
 }
 
 // Run plans a command and applies it. A cluster on which something stands in

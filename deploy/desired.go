@@ -35,6 +35,8 @@ type resolvedApplication struct {
 	params map[string]appmodel.JSON
 	images map[string]string
 	bound  []boundNeed
+	// lineage is where it comes from, if the plan says so.
+	lineage *storedLineage
 }
 
 // secretsFor are the values of the application's generated secrets on a
@@ -59,17 +61,10 @@ func (d *Deployer) secretsFor(l *live, app *appmodel.Application) secretValues {
 // renderFor renders a release of an application for a cluster whose state was
 // read.
 func (d *Deployer) renderFor(l *live, r resolvedApplication, values secretValues, release string) (*render.Output, error) {
-	generated := make(map[string]map[string]appmodel.Sensitive, len(values))
-	for group, items := range values {
-		generated[group] = make(map[string]appmodel.Sensitive, len(items))
-		for name, value := range items {
-			generated[group][name] = appmodel.NewSensitive(value)
-		}
-	}
 	return render.Render(render.Input{
 		Application: r.app, Validated: true, Info: l.info, Cluster: render.ClusterRef{Name: l.cluster.Name(), Labels: l.cluster.Labels()},
 		Namespace: l.scope.namespace, Installation: l.scope.installation,
-		Params: r.params, Generated: generated, Images: r.images, Bindings: endpoints(r.bound), Release: release,
+		Params: r.params, Generated: values.sensitive(), Images: r.images, Bindings: endpoints(r.bound), Release: release,
 		HashKey: []byte(d.opts.Keys.Digest("deploy render", l.scope.seal("content"))),
 	})
 }

@@ -65,6 +65,7 @@ type resolvedIntent struct {
 	Params      map[string]appmodel.JSON `json:"params,omitempty"`
 	Images      map[string]string        `json:"images,omitempty"`
 	Bound       []boundNeed              `json:"bound,omitempty"`
+	Lineage     *storedLineage           `json:"lineage,omitempty"`
 }
 
 // encodeApplication writes an application with its secrets.

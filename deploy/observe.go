@@ -316,6 +316,19 @@ func (d *Deployer) Releases(ctx context.Context, application string, to Target) 
 		return nil, err
 	}
 	out := make(map[string][]Release, len(to.Clusters))
+	err = d.eachState(ctx, application, to, func(name string, st *state) {
+		out[name] = []Release{}
+		if st != nil {
+			out[name] = append(out[name], st.record.Releases...)
+			slices.Reverse(out[name])
+		}
+	})
+	return out, err
+}
+
+// eachState reads the record of an application on each cluster, nil where it
+// has none. Clusters that fail are in the error.
+func (d *Deployer) eachState(ctx context.Context, application string, to Target, do func(cluster string, st *state)) error {
 	var mu sync.Mutex
 	var errs []error
 	var wg sync.WaitGroup
@@ -328,17 +341,11 @@ func (d *Deployer) Releases(ctx context.Context, application string, to Target) 
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 				return
 			}
-			releases := []Release{}
-			if st != nil {
-				for i := len(st.record.Releases) - 1; i >= 0; i-- {
-					releases = append(releases, st.record.Releases[i])
-				}
-			}
-			out[name] = releases
+			do(name, st)
 		})
 	}
 	wg.Wait()
-	return out, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // readState reads the record of an application on a cluster; nil if it has

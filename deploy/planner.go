@@ -56,45 +56,43 @@ type PlanOptions struct {
 // [ClusterPlan], not an error; an application that is not valid is
 // appspan.ErrInvalid.
 func (d *Deployer) Plan(ctx context.Context, app *appmodel.Application, to Target, opts *PlanOptions) (*Plan, error) {
-	p, events, err := d.newPlan(ctx, app, to, opts)
-	if err != nil {
-		return nil, err
-	}
-	defer events.close()
-	if err := d.planAll(ctx, p, events); err != nil {
-		return nil, err
-	}
-	return p, p.finish(d)
-}
-
-// newPlan resolves and seals what is meant.
-func (d *Deployer) newPlan(ctx context.Context, app *appmodel.Application, to Target, opts *PlanOptions) (*Plan, *dispatcher, error) {
-	if app == nil {
-		return nil, nil, fmt.Errorf("plan: %w: no application", appspan.ErrInvalid)
-	}
 	var o PlanOptions
 	if opts != nil {
 		o = *opts
 	}
+	p, err := d.newPlan(ctx, KindDeploy, app, to, &o, nil)
+	if err != nil {
+		return nil, err
+	}
+	return d.planned(ctx, p, o.OnEvent)
+}
+
+// newPlan begins a plan with what is meant; a nil lineage is that which the
+// application has.
+func (d *Deployer) newPlan(ctx context.Context, kind PlanKind, app *appmodel.Application, to Target, o *PlanOptions, lineage *storedLineage) (*Plan, error) {
+	if app == nil {
+		return nil, fmt.Errorf("plan: %w: no application", appspan.ErrInvalid)
+	}
 	name := app.Metadata.Name
 	to, err := d.reading(ctx, name, to)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r, err := newResolver(app, &o)
+	r, err := newResolver(app, o)
 	if err != nil {
-		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+		return nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
+	r.lineage = lineage
 	overrides, err := r.store()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindDeploy,
+	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: kind,
 		Application: r.raw, Answers: o.Answers, Overrides: overrides, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss}
 	if err := r.into(ctx, d, in, to); err != nil {
-		return nil, nil, fmt.Errorf("plan of %s: %w", name, err)
+		return nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
-	return &Plan{Kind: KindDeploy, Application: name, Installation: d.opts.Installation, Target: to, intent: in}, newDispatcher(o.OnEvent), nil
+	return &Plan{Kind: kind, Application: name, Installation: d.opts.Installation, Target: to, intent: in}, nil
 }
 
 // planAll plans every cluster in parallel.

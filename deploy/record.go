@@ -100,6 +100,8 @@ type record struct {
 	Releases []Release `json:"releases,omitempty"`
 	// States are what was asked of components beside the application.
 	States states `json:"states,omitempty"`
+	// Lineage is where the application comes from; the releases hold more.
+	Lineage *Lineage `json:"lineage,omitempty"`
 	// Removing: a removal has begun and not ended.
 	Removing bool `json:"removing,omitempty"`
 }
@@ -165,6 +167,18 @@ func (v secretValues) set(group, name, value string) {
 		v[group] = map[string]string{}
 	}
 	v[group][name] = value
+}
+
+// sensitive are the values as render takes them.
+func (v secretValues) sensitive() map[string]map[string]appmodel.Sensitive {
+	out := make(map[string]map[string]appmodel.Sensitive, len(v))
+	for group, items := range v {
+		out[group] = make(map[string]appmodel.Sensitive, len(items))
+		for name, value := range items {
+			out[group][name] = appmodel.NewSensitive(value)
+		}
+	}
+	return out
 }
 
 // openState reads the parent Secret. A record whose signature does not hold is

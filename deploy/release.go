@@ -34,6 +34,9 @@ type releaseBody struct {
 	// Services must have endpoints when the application is ready.
 	Services []string `json:"services,omitempty"`
 	Intent   *intent  `json:"intent"`
+	// Lineage is where the application comes from, with what a promotion
+	// compares with.
+	Lineage *storedLineage `json:"lineage,omitempty"`
 }
 
 // releaseHead binds the parts of a release together; it is signed.

@@ -61,6 +61,7 @@ type resolver struct {
 	raw       json.RawMessage       // app, encoded
 	resolved  *appmodel.Application // with answers
 	params    map[string]appmodel.JSON
+	lineage   *storedLineage
 	known     map[string]*layered // by the overrides that were applied
 }
 
@@ -111,7 +112,7 @@ func (r *resolver) on(c *cluster.Cluster) (*layered, error) {
 	if out := r.known[string(key)]; out != nil {
 		return out, nil
 	}
-	out := &layered{resolvedApplication: resolvedApplication{app: r.resolved, params: r.params, images: r.options.Images}}
+	out := &layered{resolvedApplication: resolvedApplication{app: r.resolved, params: r.params, images: r.options.Images, lineage: r.lineage}}
 	for _, o := range chosen {
 		before := out.app
 		after, _, err := appmodel.Apply(before, o)
@@ -134,7 +135,7 @@ func (r *resolver) on(c *cluster.Cluster) (*layered, error) {
 	if !r.asWritten() || len(chosen) > 0 {
 		data, err = encodeApplication(out.app)
 	}
-	out.stored = resolvedIntent{Application: data, Params: r.params, Images: r.options.Images, Bound: out.bound}
+	out.stored = resolvedIntent{Application: data, Params: r.params, Images: r.options.Images, Bound: out.bound, Lineage: r.lineage}
 	r.known[string(key)] = out
 	return out, err
 }
@@ -214,7 +215,7 @@ func (in *intent) application(clusterName string) (resolvedApplication, []Layer,
 		return resolvedApplication{}, nil, fmt.Errorf("%w: the plan has no application for cluster %q", appspan.ErrCorrupt, clusterName)
 	}
 	app, err := decodeApplication(resolved.Application)
-	return resolvedApplication{app: app, params: resolved.Params, images: resolved.Images, bound: resolved.Bound}, nil, err
+	return resolvedApplication{app: app, params: resolved.Params, images: resolved.Images, bound: resolved.Bound, lineage: resolved.Lineage}, nil, err
 }
 
 // alone is the intent as the release of one cluster holds it: what is for

@@ -85,7 +85,7 @@ func (d *Deployer) earlier(ctx context.Context, application string, to Target, n
 
 // into makes the release what a cluster is to have.
 func (t earlierRelease) into(in *intent, cluster string) {
-	in.Resolved[cluster] = resolvedIntent{Application: t.body.Resolved, Params: t.body.Params, Images: t.body.Images, Bound: t.body.Bound}
+	in.Resolved[cluster] = resolvedIntent{Application: t.body.Resolved, Params: t.body.Params, Images: t.body.Images, Bound: t.body.Bound, Lineage: t.body.Lineage}
 	in.FromRevision[cluster] = t.revision
 	if t.body.Intent == nil {
 		return

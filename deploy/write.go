@@ -47,7 +47,14 @@ func (a *applier) begin(ctx context.Context) error {
 			}
 		}
 	}
+	lineage, err := a.inherited(ctx)
+	if err != nil {
+		return err
+	}
 	a.record = nextRecord(w, a.plan, a.fresh.Changes, a.deployer.subject)
+	if lineage != nil {
+		a.record.Lineage = &lineage.Lineage
+	}
 	if err := a.writeRecord(ctx); err != nil {
 		a.record = nil
 		return err
@@ -56,7 +63,7 @@ func (a *applier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Bound: w.app.bound, Services: w.services, Intent: a.plan.intent.alone(w.live.cluster.Name())}
+	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Bound: w.app.bound, Services: w.services, Intent: a.plan.intent.alone(w.live.cluster.Name()), Lineage: lineage}
 	objects, err := a.deployer.releaseObjects(w.live.scope, a.record.Revision, body)
 	if err != nil {
 		return err

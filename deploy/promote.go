@@ -1,0 +1,231 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/deploy/render"
+)
+
+// KindPromote is the kind of a plan that brings an application up to date with
+// what it was made from.
+const KindPromote PlanKind = "promote"
+
+// PromotionOptions shape a promotion.
+type PromotionOptions struct {
+	// From is what is promoted; nil is what the application was made from.
+	// Something else has nothing in common with it: all that differs is a
+	// conflict.
+	From *Source
+	// Revision is the release of the source; zero is its newest.
+	Revision int
+	// Decisions say whose value stands, by path, for conflicts and for any
+	// other place where the two differ.
+	Decisions map[string]appmodel.Decision
+	// Defaults lets conflicts that are not decided stand as they are by
+	// default, which is mostly as they are here.
+	Defaults bool
+	// Answers, Images and Bindings are added to those that the application
+	// has, as for a parameter or a need that is new.
+	Answers  map[string]appmodel.JSON
+	Images   map[string]string
+	Bindings map[render.NeedRef]render.Endpoint
+	// DataLoss is as in PlanOptions.
+	DataLoss bool
+	// OnEvent hears how the plan goes.
+	OnEvent func(appspan.Event)
+}
+
+// Promotion is what a promotion would do.
+type Promotion struct {
+	// Plan does it; nil while there are conflicts that nobody has decided.
+	Plan *Plan `json:"plan,omitempty"`
+	// From is the source, with the release that was read.
+	From Source `json:"from"`
+	// Changes are what becomes different of the application here, before its
+	// overrides.
+	Changes []appmodel.Change `json:"changes,omitempty"`
+	// Kept are what stays different from the source.
+	Kept []appmodel.Change `json:"kept,omitempty"`
+	// Conflicts are what both changed; Overruled is what a policy of the
+	// source discards; Orphaned are volumes whose data nothing will use.
+	Conflicts []appmodel.Conflict `json:"conflicts,omitempty"`
+	Overruled []appmodel.Change   `json:"overruled,omitempty"`
+	Orphaned  []string            `json:"orphaned,omitempty"`
+	// Notes are what a person should know.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// PlanPromotion plans to bring an application up to date with what it was made
+// from, by a three-way merge: what changed there since comes here, what was
+// changed here stays. Its answers, overrides, bindings and images stay on top.
+// It is one plan, one release and one rollback.
+//
+// With conflicts that are not decided it returns the promotion without a plan
+// and appspan.ErrConflict, which names them. Clusters of the target that run
+// different things are appspan.ErrConflict too. The subject must be allowed to
+// deploy both.
+func (d *Deployer) PlanPromotion(ctx context.Context, application string, to Target, opts *PromotionOptions) (*Promotion, error) {
+	var o PromotionOptions
+	if opts != nil {
+		o = *opts
+	}
+	p, err := d.planPromotion(ctx, application, to, &o)
+	if err != nil {
+		return p, fmt.Errorf("promotion to %s: %w", application, err)
+	}
+	return p, nil
+}
+
+func (d *Deployer) planPromotion(ctx context.Context, application string, to Target, o *PromotionOptions) (*Promotion, error) {
+	here, err := d.present(ctx, Source{Application: application, Target: to})
+	if err != nil {
+		return nil, err
+	}
+	from, base, err := here.origin(o)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := d.source(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	if base == nil {
+		base = nothing(here.app)
+	}
+	merged, err := appmodel.Merge(base, here.app, theirs.app, &appmodel.MergeOptions{Decisions: o.Decisions})
+	if err != nil {
+		return nil, err
+	}
+	renamed := appmodel.Clone(theirs.app)
+	renamed.Metadata.Name = merged.Application.Metadata.Name
+	p := &Promotion{From: theirs.source, Conflicts: merged.Conflicts, Overruled: merged.Overruled, Orphaned: merged.Orphaned,
+		Changes: appmodel.Changes(here.app, merged.Application), Kept: appmodel.Changes(renamed, merged.Application), Notes: theirs.notes}
+	if len(p.Conflicts) > 0 && !o.Defaults {
+		var paths []string
+		for _, c := range p.Conflicts {
+			paths = append(paths, c.Path)
+		}
+		return p, fmt.Errorf("%w: both changed %s; decide in PromotionOptions.Decisions, or set Defaults", appspan.ErrConflict, strings.Join(paths, ", "))
+	}
+	if err := merged.Faults.Err(); err != nil {
+		return p, err
+	}
+	lineage, err := theirs.lineage()
+	if err != nil {
+		return p, err
+	}
+	plan, err := d.newPlan(ctx, KindPromote, merged.Application, to, here.options(merged.Application, o), lineage)
+	if err != nil {
+		return p, err
+	}
+	plan.intent.Yield = here.yield
+	p.Plan, err = d.planned(ctx, plan, o.OnEvent)
+	return p, err
+}
+
+// present is an application as it is meant where it runs: before its overrides,
+// which stay.
+type present struct {
+	document
+	overrides []ClusterOverride
+	lineage   *storedLineage
+	yield     []Yield
+}
+
+// present reads what an application is meant to be.
+func (d *Deployer) present(ctx context.Context, at Source) (*present, error) {
+	to, err := d.reading(ctx, at.Application, at.Target)
+	if err != nil {
+		return nil, err
+	}
+	at.Target = to
+	var found *present
+	for _, name := range to.Clusters {
+		one, err := d.presentOn(ctx, at, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if found == nil {
+			found = one
+		} else if !sameDocument(&found.document, &one.document) {
+			return nil, fmt.Errorf("%w: %s and %s run different things (releases %d and %d); promote to one after the other",
+				appspan.ErrConflict, found.cluster, one.cluster, found.source.Revision, one.source.Revision)
+		}
+	}
+	return found, nil
+}
+
+func (d *Deployer) presentOn(ctx context.Context, at Source, name string) (*present, error) {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	found, err := d.earlier(ctx, at.Application, at.Target, name, func(st *state) ([]int, error) { return newestFirst(st.record), nil })
+	if err != nil {
+		return nil, err
+	}
+	in := found.body.Intent
+	if in == nil || in.Application == nil {
+		return nil, fmt.Errorf("%w: release %d does not say what it was made from; deploy it again", appspan.ErrUnsupported, found.revision)
+	}
+	out := &present{document: document{answers: in.Answers, images: found.body.Images, bound: found.body.Bound, source: at, cluster: name}, lineage: found.body.Lineage, yield: in.Yield}
+	out.source.Revision = found.revision
+	if out.app, err = decodeApplication(in.Application); err != nil {
+		return nil, err
+	}
+	out.overrides, err = overridesOf(in.Overrides)
+	return out, err
+}
+
+// origin is what is promoted, and the document that both began with.
+func (here *present) origin(o *PromotionOptions) (Source, *appmodel.Application, error) {
+	var from Source
+	switch {
+	case o.From != nil:
+		from = *o.From
+	case here.lineage != nil:
+		from = here.lineage.From
+		from.Revision = 0
+	default:
+		return from, nil, fmt.Errorf("%w: it was made from nothing; name what to promote in PromotionOptions.From", appspan.ErrPrecondition)
+	}
+	if o.Revision != 0 {
+		from.Revision = o.Revision
+	}
+	if here.lineage == nil || !sameOrigin(from, here.lineage.From) {
+		return from, nil, nil
+	}
+	base, err := decodeApplication(here.lineage.Base)
+	return from, base, err
+}
+
+func sameOrigin(a, b Source) bool {
+	return a.Application == b.Application && a.Target.Namespace == b.Target.Namespace
+}
+
+// nothing is where two applications began that never met: what only one of
+// them has was added there, and what both have differently is for somebody to
+// decide.
+func nothing(app *appmodel.Application) *appmodel.Application {
+	return &appmodel.Application{APIVersion: app.APIVersion, Kind: app.Kind, Metadata: appmodel.Metadata{Name: app.Metadata.Name}}
+}
+
+// options are those with which the merged application is planned.
+func (here *present) options(app *appmodel.Application, o *PromotionOptions) *PlanOptions {
+	out := &PlanOptions{Answers: map[string]appmodel.JSON{}, Images: maps.Clone(here.images), ClusterOverrides: here.overrides,
+		Bindings: bindings(app, here.bound, o.Bindings), DataLoss: o.DataLoss}
+	for _, p := range app.Parameters { // the answer to a parameter that is gone goes with it
+		if v, ok := here.answers[p.Name]; ok {
+			out.Answers[p.Name] = v
+		}
+	}
+	maps.Copy(out.Answers, o.Answers)
+	if out.Images == nil && len(o.Images) > 0 {
+		out.Images = map[string]string{}
+	}
+	maps.Copy(out.Images, o.Images)
+	return out
+}
