@@ -1,0 +1,318 @@
+package manifests
+
+import (
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/appmodel/fidelity"
+)
+
+// containers reads all containers of a component.
+func (im *importer) containers(p *part) {
+	im.pulling(p)
+	for _, k := range p.pod.get("initContainers").list() {
+		name := k.get("name").text()
+		if k.get("restartPolicy").is("Always") {
+			at := p.at + ".sidecars[" + name + "]"
+			k.get("restartPolicy").take(at)
+			p.comp.Sidecars = append(p.comp.Sidecars, appmodel.NamedContainer{Name: k.get("name").str(at + ".name"), Container: im.container(p, k, at)})
+			continue
+		}
+		at := p.at + ".initContainers[" + name + "]"
+		p.comp.InitContainers = append(p.comp.InitContainers, appmodel.NamedContainer{Name: k.get("name").str(at + ".name"), Container: im.container(p, k, at)})
+	}
+	plain := false
+	for _, k := range p.pod.get("containers").list() {
+		name := k.get("name").text()
+		if name == p.container {
+			k.get("name").take(p.at + ".kubernetes.names.container")
+			p.comp.Container = im.container(p, k, p.at)
+			continue
+		}
+		at := p.at + ".sidecars[" + name + "]"
+		p.comp.Sidecars = append(p.comp.Sidecars, appmodel.NamedContainer{Name: k.get("name").str(at + ".name"), Container: im.container(p, k, at), Native: &plain})
+	}
+}
+
+// container reads what all containers share.
+func (im *importer) container(p *part, k *place, at string) appmodel.Container {
+	c := appmodel.Container{
+		Image:   k.get("image").str(at + ".image"),
+		Command: k.get("command").strings(at + ".command"), Args: k.get("args").strings(at + ".args"),
+		Stdin: k.get("stdin").yes(at + ".stdin"), TTY: k.get("tty").yes(at + ".tty"),
+	}
+	for _, text := range append(append([]string(nil), c.Command...), c.Args...) {
+		im.needsOf(p, "", text)
+	}
+	c.WorkingDir = k.get("workingDir").str(at + ".workingDir")
+	c.EnvFrom = im.envFrom(k.get("envFrom"), at)
+	c.Env = im.env(p, k, at)
+	c.Mounts = p.mounts(k.get("volumeMounts"), at)
+	p.containerPorts(k, at)
+	if probes := p.probes(k, at); probes != (appmodel.Probes{}) {
+		c.Probes = &probes
+	}
+	r := appmodel.Resources{Requests: quantities(k.get("resources", "requests"), at+".resources.requests"),
+		Limits: quantities(k.get("resources", "limits"), at+".resources.limits")}
+	if len(r.Requests)+len(r.Limits) > 0 {
+		c.Resources = &r
+	}
+	l := appmodel.Lifecycle{PostStart: p.handler(k.get("lifecycle", "postStart"), at+".lifecycle.postStart"),
+		PreStop: p.handler(k.get("lifecycle", "preStop"), at+".lifecycle.preStop")}
+	if l != (appmodel.Lifecycle{}) {
+		c.Lifecycle = &l
+	}
+	return c
+}
+
+func quantities(p *place, to string) map[string]appmodel.Quantity {
+	var out map[string]appmodel.Quantity
+	for _, f := range p.entries() {
+		if out == nil {
+			out = map[string]appmodel.Quantity{}
+		}
+		out[f.key] = appmodel.Quantity(f.str(to + "[" + f.key + "]"))
+	}
+	return out
+}
+
+// pulling reads when images are pulled, which is one word for all containers.
+func (im *importer) pulling(p *part) {
+	all := append(p.pod.get("containers").list(), p.pod.get("initContainers").list()...)
+	policy, same, written := "", true, false
+	for _, k := range all {
+		usual := "IfNotPresent"
+		if image := k.get("image").text(); !strings.Contains(image, "@") && (strings.HasSuffix(image, ":latest") || !strings.Contains(image[strings.LastIndexByte(image, '/')+1:], ":")) {
+			usual = "Always"
+		}
+		asked := k.get("imagePullPolicy")
+		effective := usual
+		if !asked.null() && !asked.is("") {
+			effective = asked.text()
+		}
+		if effective == usual {
+			asked.settle(fidelity.Implied, "", "the default of Kubernetes")
+		} else {
+			written = true
+		}
+		same = same && (policy == "" || policy == effective)
+		policy = effective
+	}
+	if written && same {
+		p.imagePull().Policy = policy
+		for _, k := range all {
+			k.get("imagePullPolicy").take(p.at + ".imagePull.policy")
+		}
+	}
+	for _, s := range p.pod.get("imagePullSecrets").list() {
+		g := im.useSecret(s.get("name").text(), appmodel.SecretRegistry)
+		if g == nil || im.secretOf(g.name).Type != appmodel.SecretRegistry {
+			continue
+		}
+		s.take(p.at + ".imagePull.secrets[" + g.name + "]")
+		p.imagePull().Secrets = append(p.imagePull().Secrets, g.name)
+	}
+}
+
+func (p *part) imagePull() *appmodel.ImagePull {
+	if p.comp.ImagePull == nil {
+		p.comp.ImagePull = &appmodel.ImagePull{}
+	}
+	return p.comp.ImagePull
+}
+
+// envFrom reads whole groups as environment: all of them or, as the list is
+// written as one, none.
+func (im *importer) envFrom(list *place, at string) []appmodel.EnvFrom {
+	var out []appmodel.EnvFrom
+	seen := map[appmodel.EnvFrom]bool{}
+	for _, e := range list.list() {
+		f := appmodel.EnvFrom{Prefix: e.get("prefix").text()}
+		if name := e.get("configMapRef", "name").text(); name != "" && im.configs[name] != nil {
+			f.Config = im.configs[name].name
+		} else if name := e.get("secretRef", "name").text(); name != "" {
+			f.Secret = im.useSecret(name, appmodel.SecretOpaque).name
+		} else {
+			return nil
+		}
+		if seen[f] {
+			return nil
+		}
+		seen[f] = true
+		out = append(out, f)
+	}
+	for i, e := range list.list() {
+		to := at + ".envFrom[" + strings.TrimRight(out[i].Config+"/"+out[i].Secret+"/"+out[i].Prefix, "/") + "]"
+		e.get("prefix").take(to)
+		e.get("configMapRef", "name").take(to)
+		e.get("secretRef", "name").take(to)
+	}
+	return out
+}
+
+// env reads variables; what a variable may not say here a patch says.
+func (im *importer) env(p *part, k *place, at string) []appmodel.Env {
+	var out []appmodel.Env
+	list := k.get("env").list()
+	last := map[string]int{}
+	for i, e := range list {
+		last[e.get("name").text()] = i
+	}
+	for i, e := range list {
+		name := e.get("name").text()
+		to := at + ".env[" + name + "]"
+		if last[name] != i {
+			e.settle(fidelity.Degraded, to, "the variable stands there again, and the later one holds")
+			continue
+		}
+		if len(validation.IsEnvVarName(name)) > 0 {
+			continue
+		}
+		v := appmodel.Env{Name: name}
+		from := e.get("valueFrom")
+		switch {
+		case from == nil:
+			v.Value = e.get("value").text()
+			v.Value, v.Template = im.template(p, name, v.Value)
+			e.take(to)
+		case from.get("fieldRef", "fieldPath") != nil:
+			v.ValueFrom = &appmodel.ValueFrom{Field: from.get("fieldRef", "fieldPath").str(to + ".valueFrom.field")}
+		case from.get("resourceFieldRef", "resource") != nil:
+			v.ValueFrom = &appmodel.ValueFrom{Resource: from.get("resourceFieldRef", "resource").str(to + ".valueFrom.resource")}
+		case from.get("configMapKeyRef") != nil:
+			ref := from.get("configMapKeyRef")
+			g, item := im.configs[ref.get("name").text()], ref.get("key").text()
+			if !g.has(item) {
+				continue
+			}
+			v.ValueFrom = &appmodel.ValueFrom{Config: &appmodel.ItemRef{Name: g.name, Item: item}, Optional: ref.get("optional").truth()}
+			ref.take(to + ".valueFrom.config")
+		case from.get("secretKeyRef", "name") != nil:
+			ref := from.get("secretKeyRef")
+			g, item := im.useSecret(ref.get("name").text(), appmodel.SecretOpaque), ref.get("key").text()
+			if !g.has(item) {
+				continue
+			}
+			v.ValueFrom = &appmodel.ValueFrom{Secret: &appmodel.ItemRef{Name: g.name, Item: item}, Optional: ref.get("optional").truth()}
+			ref.take(to + ".valueFrom.secret")
+		default:
+			continue
+		}
+		e.get("name").take(to)
+		out = append(out, v)
+	}
+	return out
+}
+
+// probes reads the checks of a container.
+func (p *part) probes(k *place, at string) appmodel.Probes {
+	return appmodel.Probes{Readiness: p.probe(k.get("readinessProbe"), at+".probes.readiness"),
+		Liveness: p.probe(k.get("livenessProbe"), at+".probes.liveness"), Startup: p.probe(k.get("startupProbe"), at+".probes.startup")}
+}
+
+func (p *part) probe(x *place, to string) *appmodel.Probe {
+	if x == nil {
+		return nil
+	}
+	out := &appmodel.Probe{}
+	switch {
+	case x.get("httpGet") != nil:
+		out.HTTP = p.httpGet(x.get("httpGet"), to+".http")
+	case x.get("tcpSocket") != nil:
+		out.TCP = &appmodel.TCPCheck{Port: p.portRef(x.get("tcpSocket", "port"), to+".tcp.port")}
+	case x.get("grpc") != nil:
+		out.GRPC = &appmodel.GRPCCheck{Port: p.portRef(x.get("grpc", "port"), to+".grpc.port"), Service: x.get("grpc", "service").str(to + ".grpc.service")}
+	case x.get("exec") != nil:
+		out.Exec = &appmodel.Exec{Command: x.get("exec", "command").strings(to + ".exec.command")}
+	default:
+		return nil
+	}
+	for _, d := range []struct {
+		field, to string
+		usual     int64
+		set       *appmodel.Duration
+	}{{"initialDelaySeconds", "initialDelay", 0, &out.InitialDelay}, {"periodSeconds", "period", 10, &out.Period}, {"timeoutSeconds", "timeout", 1, &out.Timeout},
+		{"terminationGracePeriodSeconds", "terminationGrace", 0, &out.TerminationGrace}} {
+		if n := x.get(d.field); n.count() > 0 && n.count() != d.usual {
+			*d.set = seconds(n.num(to + "." + d.to))
+		}
+	}
+	for _, d := range []struct {
+		field string
+		usual int64
+		set   *int
+	}{{"successThreshold", 1, &out.SuccessThreshold}, {"failureThreshold", 3, &out.FailureThreshold}} {
+		if n := x.get(d.field); n.count() > 0 && n.count() != d.usual {
+			*d.set = int(n.num(to + "." + d.field))
+		}
+	}
+	return out
+}
+
+func (p *part) httpGet(x *place, to string) *appmodel.HTTPCheck {
+	h := &appmodel.HTTPCheck{Path: x.get("path").str(to + ".path"), Port: p.portRef(x.get("port"), to+".port"), Host: x.get("host").str(to + ".host")}
+	if scheme := x.get("scheme"); scheme != nil && !scheme.is("HTTP") {
+		h.Scheme = scheme.str(to + ".scheme")
+	}
+	if h.Path == "/" {
+		h.Path = ""
+	}
+	seen := map[string]bool{}
+	for _, x := range x.get("httpHeaders").list() {
+		name := x.get("name").text()
+		if seen[name] { // the list is written as one
+			x.leaves(func(l *place) { l.form = true })
+			x.take(to + ".headers")
+			continue
+		}
+		seen[name] = true
+		h.Headers = append(h.Headers, appmodel.Header{Name: name, Value: x.get("value").text()})
+		x.take(to + ".headers[" + name + "]")
+	}
+	return h
+}
+
+// portRef reads a port by number. A name is written back as it stood.
+func (p *part) portRef(x *place, to string) appmodel.PortRef {
+	if x == nil {
+		return ""
+	}
+	if _, err := strconv.Atoi(x.text()); err == nil {
+		return appmodel.PortRef(x.str(to))
+	}
+	n, ok := p.portNamed(x.text())
+	if !ok {
+		return ""
+	}
+	x.shaped(to, "by the number of the port")
+	return appmodel.PortNumber(n)
+}
+
+// portNamed is the number of a container's port.
+func (p *part) portNamed(name string) (int, bool) {
+	for _, list := range []string{"containers", "initContainers"} {
+		for _, k := range p.pod.get(list).list() {
+			for _, port := range k.get("ports").list() {
+				if port.get("name").is(name) {
+					return int(port.get("containerPort").count()), true
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+func (p *part) handler(x *place, to string) *appmodel.Handler {
+	switch {
+	case x.get("exec") != nil:
+		return &appmodel.Handler{Exec: &appmodel.Exec{Command: x.get("exec", "command").strings(to + ".exec.command")}}
+	case x.get("httpGet") != nil:
+		return &appmodel.Handler{HTTP: p.httpGet(x.get("httpGet"), to+".http")}
+	case x.get("sleep", "seconds").count() > 0:
+		return &appmodel.Handler{Sleep: seconds(x.get("sleep", "seconds").num(to + ".sleep"))}
+	}
+	return nil
+}

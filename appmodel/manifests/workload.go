@@ -1,0 +1,475 @@
+package manifests
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/appmodel/fidelity"
+)
+
+// part is a workload on its way to a component.
+type part struct {
+	obj        *object
+	comp       appmodel.Component
+	at         string // components[id]
+	pod        *place // spec of the pods
+	labels     map[string]string
+	selector   map[string]string
+	patch      *patch
+	container  string // the main one
+	services   []*service
+	main       *service // that others reach it by
+	mountable  map[string]bool
+	kubernetes *appmodel.Kubernetes
+	extras     []map[string]any // further fields of the pods
+}
+
+// podPath is where a workload has its pod template; nil if the object is none.
+func (o *object) podPath() []string {
+	switch {
+	case o.is("apps", "Deployment"), o.is("apps", "StatefulSet"), o.is("apps", "DaemonSet"), o.is("apps", "ReplicaSet"), o.is("batch", "Job"):
+		return []string{"spec", "template"}
+	case o.is("batch", "CronJob"):
+		return []string{"spec", "jobTemplate", "spec", "template"}
+	case o.is("", "Pod"):
+		return []string{}
+	}
+	return nil
+}
+
+// workload reports whether the object runs pods.
+func (o *object) workload() bool { return o.podPath() != nil }
+
+// hook says when Helm runs the object, if it is a hook.
+func (o *object) hook() string { return o.at("metadata", "annotations", "helm.sh/hook").text() }
+
+// identify finds the workloads, and gives each a component's id.
+func (im *importer) identify() {
+	var previous []appmodel.Component
+	if im.opts.Previous != nil {
+		previous = im.opts.Previous.Components
+	}
+	kept := map[*object]string{}
+	for _, o := range im.reader.objects {
+		for _, c := range previous {
+			if o.workload() && c.Kubernetes != nil && c.Kubernetes.Names != nil && c.Kubernetes.Names.Workload == o.name && !im.ids[c.ID] {
+				kept[o], im.ids[c.ID] = c.ID, true
+				break
+			}
+		}
+	}
+	for _, o := range im.reader.objects {
+		if o.wrapper || !o.workload() || o.forced != "" {
+			continue
+		}
+		if why := im.unfit(o); why != "" {
+			o.forced = why
+			continue
+		}
+		id := kept[o]
+		if id == "" {
+			id = im.ids.take(o.name)
+		}
+		im.parts = append(im.parts, im.part(o, id))
+	}
+}
+
+// unfit says why a workload cannot be a component, if it cannot.
+func (im *importer) unfit(o *object) string {
+	pod := o.at(append(o.podPath(), "spec")...)
+	if len(o.at("spec", "selector", "matchExpressions").list()) > 0 {
+		return "its selector has expressions, and a component's has labels alone"
+	}
+	if o.at("spec", "manualSelector").truth() || o.is("batch", "Job") && o.at("spec", "selector") != nil {
+		return "its selector is its own"
+	}
+	sidecar := false
+	for _, k := range pod.get("initContainers").list() {
+		if k.get("restartPolicy").is("Always") {
+			sidecar = true
+		} else if sidecar {
+			return "an init container runs beside a sidecar that started before it"
+		}
+	}
+	seen := map[string]bool{}
+	for _, k := range append(pod.get("containers").list(), pod.get("initContainers").list()...) {
+		if seen[k.get("name").text()] {
+			return "two containers have one name"
+		}
+		seen[k.get("name").text()] = true
+	}
+	if len(pod.get("ephemeralContainers").list()) > 0 {
+		return "ephemeral containers belong to pods that run"
+	}
+	for _, v := range pod.get("volumes").list() {
+		for _, s := range v.get("projected", "sources").list() {
+			if s.get("podCertificate") != nil || s.get("serviceAccountToken") != nil && pod.get("automountServiceAccountToken").is("false") {
+				return "a volume projects an identity that no patch may add"
+			}
+		}
+	}
+	for _, c := range o.at("spec", "volumeClaimTemplates").list() {
+		spec := c.get("spec")
+		fits := len(spec.get("accessModes").list()) == 1 && spec.get("resources", "requests", "storage") != nil && isLabel(c.get("metadata", "name").text()) &&
+			(spec.get("volumeMode") == nil || spec.get("volumeMode").is("Filesystem")) && (spec.get("storageClassName") == nil || !spec.get("storageClassName").is(""))
+		for _, f := range spec.entries() {
+			fits = fits && slices.Contains([]string{"accessModes", "resources", "storageClassName", "volumeMode"}, f.key)
+		}
+		if !fits {
+			return "a claim template says what no volume can, and it never changes"
+		}
+	}
+	return ""
+}
+
+// part begins a component.
+func (im *importer) part(o *object, id string) *part {
+	base := o.podPath()
+	p := &part{obj: o, at: "components[" + id + "]", pod: o.at(append(base, "spec")...), mountable: map[string]bool{}}
+	im.owns(p.at, o)
+	o.mapped = true
+	p.comp = appmodel.Component{ID: id, Kind: kindOf(o)}
+	p.kubernetes = &appmodel.Kubernetes{Defaults: "none", Names: &appmodel.KubernetesNames{Workload: o.name}}
+	p.comp.Kubernetes = p.kubernetes
+	o.at("apiVersion").take(p.at + ".kind")
+	o.at("kind").take(p.at + ".kind")
+	o.at("metadata", "name").take(p.at + ".kubernetes.names.workload")
+
+	meta := o.at(append(base, "metadata")...)
+	p.labels = meta.get("labels").texts()
+	p.selector = o.at("spec", "selector", "matchLabels").texts()
+	if o.is("", "Pod") || o.is("batch", "Job") || o.is("batch", "CronJob") || o.is("apps", "ReplicaSet") {
+		p.selector = maps.Clone(p.labels)
+	}
+	p.comp.Labels, p.comp.Annotations = maps.Clone(p.labels), map[string]string{}
+	maps.DeleteFunc(p.comp.Labels, func(k, _ string) bool { return strings.HasPrefix(k, "app.kubernetes.io/managed-by") && o.is("", "Pod") })
+	meta.get("labels").take(p.at + ".labels")
+	o.at("spec", "selector", "matchLabels").take(p.at + ".kubernetes.selector")
+	if len(p.selector) > 0 {
+		p.kubernetes.Selector = p.selector
+	}
+	for _, f := range meta.get("annotations").entries() {
+		if f.fate != nil || o.is("", "Pod") && (strings.HasPrefix(f.key, "helm.sh/") || strings.HasPrefix(f.key, "meta.helm.sh/")) {
+			continue
+		}
+		p.comp.Annotations[f.key] = f.str(p.at + ".annotations[" + f.key + "]")
+	}
+	if len(p.comp.Annotations) == 0 {
+		p.comp.Annotations = nil
+	}
+	if len(base) > 0 { // names of templates are nobody's
+		for _, f := range meta.entries() {
+			if f.key != "labels" && f.key != "annotations" {
+				f.settle(fidelity.Implied, "", "pods are named by their workload")
+			}
+		}
+	}
+	o.provides(p.comp.Labels, p.at+".labels")
+	p.chooseMain()
+	p.patch = im.patchLater(o, appmodel.PatchTarget{Kind: rendered(o), Component: id}, nil)
+	return p
+}
+
+// kindOf is the component kind of a workload.
+func kindOf(o *object) appmodel.ComponentKind {
+	switch o.kind {
+	case "StatefulSet":
+		return appmodel.KindStateful
+	case "DaemonSet":
+		return appmodel.KindDaemon
+	case "Job":
+		return appmodel.KindJob
+	case "CronJob":
+		return appmodel.KindCron
+	case "Pod":
+		if policy := o.at("spec", "restartPolicy"); policy.is("Never") || policy.is("OnFailure") {
+			return appmodel.KindJob
+		}
+	}
+	return appmodel.KindService
+}
+
+// rendered is the kind of object that a workload is rendered as.
+func rendered(o *object) string {
+	switch {
+	case o.kind == "ReplicaSet", o.kind == "Pod" && kindOf(o) == appmodel.KindService:
+		return "Deployment"
+	case o.kind == "Pod":
+		return "Job"
+	}
+	return o.kind
+}
+
+// chooseMain chooses the container that is the component's own.
+func (p *part) chooseMain() {
+	containers := p.pod.get("containers").list()
+	if len(containers) == 0 {
+		return
+	}
+	p.container = containers[0].get("name").text()
+	asked := p.comp.Annotations["kubectl.kubernetes.io/default-container"]
+	for _, k := range containers {
+		if asked != "" && k.get("name").is(asked) {
+			p.container = asked
+		}
+	}
+	p.kubernetes.Names.Container = p.container
+}
+
+// fill writes a component's fields.
+func (im *importer) fill(p *part) {
+	o, c := p.obj, &p.comp
+	spec := o.at("spec")
+	im.volumesOf(p)
+	im.containers(p)
+	im.security(p)
+	im.account(p)
+	p.scheduling()
+	p.lifetime()
+	switch o.kind {
+	case "Deployment", "StatefulSet", "ReplicaSet":
+		if r := spec.get("replicas"); r != nil {
+			n := int(r.count())
+			r.take(p.at + ".scale.replicas")
+			if n != 1 {
+				c.Scale = &appmodel.Scale{Replicas: &n}
+			}
+		}
+		p.update(spec)
+	case "DaemonSet":
+		p.update(spec)
+	case "Job":
+		im.job(p, spec)
+	case "CronJob":
+		im.cron(p, spec)
+	}
+	switch {
+	case o.kind == "ReplicaSet":
+		p.instead("a ReplicaSet becomes a Deployment, which replaces its pods when they change")
+	case o.kind == "Pod" && c.Kind == appmodel.KindService:
+		p.instead("a Pod becomes a Deployment of one, which starts it again elsewhere")
+	case o.kind == "Pod":
+		c.Job = &appmodel.Job{}
+		im.runs(p)
+		p.instead("a Pod that ends becomes a Job")
+	}
+	p.headers()
+}
+
+// instead reports that a workload becomes one of another kind. Its pods move
+// into a template.
+func (p *part) instead(why string) {
+	for _, f := range []string{"apiVersion", "kind"} {
+		l := p.obj.at(f)
+		l.fate = &fate{fidelity.Degraded, p.at + ".kind", why}
+	}
+}
+
+// headers has a Pod's own metadata and spec written where its workload has its
+// template.
+func (p *part) headers() {
+	if !p.obj.is("", "Pod") {
+		return
+	}
+	spec, some := p.pod.remainder("Pod")
+	if some {
+		p.patch.extra = map[string]any{"template": map[string]any{"spec": spec}}
+		p.pod.settle(fidelity.Raw, "patches", "no field says it")
+		p.pod.leaves(func(l *place) { l.form = false })
+	}
+}
+
+// update reads how replicas are replaced. Rendering has defaults of its own
+// once anything is said, so then all of it is.
+func (p *part) update(spec *place) {
+	u, at := appmodel.Update{}, p.at+".update"
+	strategy := spec.get("strategy")
+	if strategy == nil {
+		strategy = spec.get("updateStrategy")
+	}
+	deployment := p.obj.kind == "Deployment"
+	rolling := strategy.get("rollingUpdate")
+	switch strategy.get("type").text() {
+	case "Recreate":
+		u.Strategy = "recreate"
+	case "OnDelete":
+		u.Strategy = "onDelete"
+	case "RollingUpdate":
+		if deployment || rolling.get("maxUnavailable") != nil || rolling.get("maxSurge") != nil {
+			u.Strategy = "rolling"
+		}
+	default:
+		if rolling != nil {
+			u.Strategy = "rolling"
+		}
+	}
+	strategy.get("type").take(at + ".strategy")
+	u.MaxUnavailable = appmodel.IntOrPercent(rolling.get("maxUnavailable").str(at + ".maxUnavailable"))
+	u.MaxSurge = appmodel.IntOrPercent(rolling.get("maxSurge").str(at + ".maxSurge"))
+	if p.obj.kind == "DaemonSet" && rolling.get("maxSurge").is("0") {
+		u.MaxSurge = "" // beside one unavailable
+	}
+	if n := spec.get("minReadySeconds"); n.count() > 0 {
+		u.MinReady = seconds(n.num(at + ".minReady"))
+	}
+	if n := spec.get("progressDeadlineSeconds"); n.count() > 0 && n.count() != 600 {
+		u.ProgressDeadline = seconds(n.num(at + ".progressDeadline"))
+	}
+	if deployment && (u != appmodel.Update{} || p.writesAlone()) && (u.Strategy == "" || u.Strategy == "rolling") {
+		u.Strategy = "rolling"
+		if u.MaxSurge == "" {
+			u.MaxSurge = "25%"
+		}
+		if u.MaxUnavailable == "" {
+			u.MaxUnavailable = "25%"
+		}
+	}
+	if (u != appmodel.Update{}) {
+		p.comp.Update = &u
+	}
+}
+
+// seconds is a duration.
+func seconds(n int64) appmodel.Duration {
+	const most = 100 * 365 * 24 * 3600
+	return appmodel.Duration(time.Duration(max(0, min(n, most))) * time.Second)
+}
+
+// jobSpec reads how a job ends; a is where its spec is.
+func (p *part) jobSpec(spec *place) {
+	j, at := &appmodel.Job{}, p.at+".job"
+	if n := spec.get("backoffLimit"); n != nil && n.count() != 6 {
+		retries := int(n.num(at + ".retries"))
+		j.Retries = &retries
+	}
+	if n := spec.get("activeDeadlineSeconds"); n.count() > 0 {
+		j.Deadline = seconds(n.num(at + ".deadline"))
+	}
+	if n := spec.get("completions"); n.count() > 1 {
+		j.Completions = int(n.num(at + ".completions"))
+	}
+	if n := spec.get("parallelism"); n.count() > 1 {
+		j.Parallelism = int(n.num(at + ".parallelism"))
+	}
+	if n := spec.get("ttlSecondsAfterFinished"); n.count() > 0 {
+		j.TTL = seconds(n.num(at + ".ttl"))
+	}
+	if policy := p.pod.get("restartPolicy"); policy.is("Never") {
+		policy.settle(fidelity.Implied, "", "pods of a job are not restarted in place")
+	}
+	if (*j != appmodel.Job{}) {
+		p.comp.Job = j
+	}
+}
+
+func (im *importer) job(p *part, spec *place) {
+	p.jobSpec(spec)
+	im.runs(p)
+}
+
+// runs says when a job runs: when it changes, at each release where Helm would
+// run it then, by hand where it is a test.
+func (im *importer) runs(p *part) {
+	hook := p.obj.hook()
+	if hook == "" {
+		return
+	}
+	if p.comp.Job == nil {
+		p.comp.Job = &appmodel.Job{}
+	}
+	l := p.obj.at("metadata", "annotations", "helm.sh/hook")
+	switch {
+	case strings.Contains(hook, "test"), strings.Contains(hook, "rollback"), strings.Contains(hook, "delete"):
+		p.comp.Job.Runs = "manual"
+		l.settle(fidelity.Degraded, p.at+".job.runs", "runs by hand only: "+strconv.Quote(cut(hook))+" is no part of a deployment")
+	case strings.Contains(hook, "upgrade"):
+		p.comp.Job.Runs = "eachRelease"
+		l.settle(fidelity.Degraded, p.at+".job.runs", "runs at each release; what must wait for it says so by a need with condition: completed")
+	default:
+		l.settle(fidelity.Degraded, p.at+".job.runs", "runs when it changes; what must wait for it says so by a need with condition: completed")
+	}
+	if p.comp.Job.Runs != "" || p.obj.kind == "Pod" { // Helm makes it anew each time
+		p.kubernetes.Names.Workload = ""
+		p.obj.at("metadata", "name").fate = &fate{fidelity.Degraded, p.at + ".id", "each run has a name of its own"}
+	}
+	if p.comp.Job.Runs == "manual" { // nothing is rendered that a patch could change
+		p.patch.obj = nil
+		p.obj.root.leaves(func(l *place) {
+			if l.fate == nil {
+				l.fate = &fate{fidelity.Unsupported, p.at, "the job runs by hand, and no field says it"}
+			}
+		})
+	}
+}
+
+func (im *importer) cron(p *part, spec *place) {
+	at := p.at + ".cron"
+	c := &appmodel.Cron{Schedule: spec.get("schedule").str(at + ".schedule"), TimeZone: spec.get("timeZone").str(at + ".timeZone"),
+		Suspend: spec.get("suspend").truth()}
+	spec.get("suspend").take(at + ".suspend")
+	if policy := spec.get("concurrencyPolicy"); policy != nil && !policy.is("Allow") {
+		c.Concurrency = policy.str(at + ".concurrency")
+	}
+	if n := spec.get("startingDeadlineSeconds"); n.count() > 0 {
+		c.StartingDeadline = seconds(n.num(at + ".startingDeadline"))
+	}
+	for _, h := range []struct {
+		field, to string
+		usual     int64
+		set       **int
+	}{{"successfulJobsHistoryLimit", "successHistory", 3, &c.SuccessHistory}, {"failedJobsHistoryLimit", "failureHistory", 1, &c.FailureHistory}} {
+		if n := spec.get(h.field); n != nil && n.count() != h.usual {
+			v := int(n.num(at + "." + h.to))
+			*h.set = &v
+		}
+	}
+	p.comp.Cron = c
+	p.jobSpec(spec.get("jobTemplate", "spec"))
+	meta := spec.get("jobTemplate", "metadata")
+	for _, f := range meta.get("labels").entries() {
+		if p.comp.Labels[f.key] == f.text() {
+			f.take(p.at + ".labels[" + f.key + "]")
+		} else if strings.HasPrefix(f.key, "app.kubernetes.io/managed-by") {
+			f.settle(fidelity.Implied, "", "Appspan manages it, and says so")
+		}
+	}
+}
+
+// lifetime reads how long pods may take to end.
+func (p *part) lifetime() {
+	if n := p.pod.get("terminationGracePeriodSeconds"); n.count() > 0 && n.count() != 30 {
+		if p.comp.Lifecycle == nil {
+			p.comp.Lifecycle = &appmodel.Lifecycle{}
+		}
+		p.comp.Lifecycle.GracePeriod = seconds(n.num(p.at + ".lifecycle.gracePeriod"))
+	}
+}
+
+// partOf is the component of a workload, by kind and name.
+func (im *importer) partOf(kind, name string) *part {
+	for _, p := range im.parts {
+		if p.obj.name == name && p.obj.kind == kind {
+			return p
+		}
+	}
+	return nil
+}
+
+// selected are the components whose pods have labels.
+func (im *importer) selected(labels map[string]string) []*part {
+	var out []*part
+	for _, p := range im.parts {
+		all := len(labels) > 0
+		for k, v := range labels {
+			all = all && p.labels[k] == v
+		}
+		if all {
+			out = append(out, p)
+		}
+	}
+	return out
+}
