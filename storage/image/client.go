@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,7 +78,7 @@ func NewClient(opts *ClientOptions) *Client {
 		c.opts.Stall = 2 * time.Minute
 	}
 	for _, host := range c.opts.PlainHTTP {
-		c.plain[host] = true
+		c.plain[strings.TrimSuffix(strings.ToLower(host), ":80")] = true
 	}
 	if c.transport = c.opts.Transport; c.transport == nil {
 		dialer := &net.Dialer{Timeout: 30 * time.Second}
@@ -99,23 +101,28 @@ func (c *Client) Close() error {
 // repository is the way to the repository of a reference.
 func (c *Client) repository(ref Ref) *remote.Repository {
 	name := registry.Reference{Registry: ref.Registry, Repository: ref.Repository}
+	plain := c.plain[strings.TrimSuffix(ref.Registry, ":80")]
 	return &remote.Repository{
-		Client: c.registry(ref.Registry, name.Host()), Reference: name, PlainHTTP: c.plain[ref.Registry],
+		Client: c.registry(ref.Registry, name.Host(), plain), Reference: name, PlainHTTP: plain,
 		MaxMetadataBytes: maxManifest, ReferrerListMaxPages: 20, SkipReferrersGC: true,
 	}
 }
 
 // registry is the client for one registry; dial is the host that is dialled
 // for it.
-func (c *Client) registry(host, dial string) *auth.Client {
+func (c *Client) registry(host, dial string, plain bool) *auth.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if there := c.registries[host]; there != nil {
 		return there
 	}
-	g := &guard{base: c.transport, registry: dial, plain: c.plain, tokens: map[string]bool{}, stall: c.opts.Stall, secrets: &secrets{}}
+	own := &url.URL{Scheme: "https", Host: dial}
+	if plain {
+		own.Scheme = "http"
+	}
+	g := &guard{base: c.transport, registry: hostOf(own), plain: c.plain, tokens: map[string]bool{}, stall: c.opts.Stall, secrets: &secrets{}}
 	for _, t := range c.opts.TokenHosts[host] {
-		g.tokens[t] = true
+		g.tokens[strings.ToLower(t)] = true
 	}
 	if host == dockerHub {
 		g.tokens["auth.docker.io"] = true

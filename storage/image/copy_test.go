@@ -8,7 +8,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cuelabs.dev/go/oci/ociregistry/ocimem"
+	"cuelabs.dev/go/oci/ociregistry/ociserver"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
@@ -197,16 +200,32 @@ func TestARegistryThatCannotMountGetsTheBlobs(t *testing.T) {
 
 func TestReferrersComeAlong(t *testing.T) {
 	t.Parallel()
-	src, dst := newRegistry(t), newRegistry(t)
+	for name, opts := range map[string]*ociserver.Options{"of registries that list them": nil, "of registries that do not": {DisableReferrersAPI: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			referrersComeAlong(t, serve(t, ocimem.New(), opts), serve(t, ocimem.New(), opts))
+		})
+	}
+}
+
+func referrersComeAlong(t *testing.T, src, dst *registry) {
 	index := src.index("shop/web", "1", "linux/amd64", "linux/arm64")
 	sign := func(subject ocispec.Descriptor, what string) ocispec.Descriptor {
 		m := src.plain("shop/web", &ocispec.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size}, what)
 		m.ArtifactType = "application/vnd.example.signature"
-		return src.manifest("shop/web", "", ocispec.MediaTypeImageManifest, m)
+		desc := src.manifest("shop/web", "", ocispec.MediaTypeImageManifest, m)
+		desc.ArtifactType = m.ArtifactType
+		return desc
 	}
 	signature := sign(index, "signature")
 	list := sign(index, "list of components")
 	onList := sign(list, "signature of the list")
+	tags := func(of ocispec.Descriptor, referrers ...ocispec.Descriptor) { // for registries that do not list them (OCI 1.1, referrers tag schema)
+		src.manifest("shop/web", strings.Replace(of.Digest.String(), ":", "-", 1), ocispec.MediaTypeImageIndex,
+			ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: referrers})
+	}
+	tags(index, signature, list)
+	tags(list, onList)
 	cosign := strings.Replace(index.Digest.String(), ":", "-", 1) + ".sig"
 	tagged := src.image("shop/web", cosign, "signature by tag")
 	c := newClient(t, image.ClientOptions{}, src, dst)

@@ -378,6 +378,37 @@ func TestACredentialStaysWithItsRegistry(t *testing.T) {
 	})
 }
 
+func TestATokenThatEndsDuringAnUploadIsRenewed(t *testing.T) {
+	t.Parallel()
+	src, dst := newRegistry(t), newRegistry(t)
+	desc := src.image("web", "1", "layer")
+	var mu sync.Mutex
+	issued, ended := 0, false
+	dst.intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if req.URL.Path == "/token" {
+			issued++
+			_ = json.NewEncoder(w).Encode(map[string]string{"token": fmt.Sprint("token", issued)})
+			return true
+		}
+		upload := req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/")
+		if req.Header.Get("Authorization") == fmt.Sprint("Bearer token", issued) && (ended || !upload) {
+			return false
+		}
+		if upload {
+			ended = true
+			issued++ // nobody has it
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+dst.host+`/token",service="registry"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	_, err := newClient(t, image.ClientOptions{Credentials: credentials(dst.host)}, src, dst).Copy(t.Context(), dst.ref("web:1"), src.ref("web:1"), nil)
+	require.NoError(t, err)
+	require.Equal(t, src.content("web", desc.Digest), dst.content("web", desc.Digest))
+}
+
 func TestTLSIsLeftOutOnlyForHostsThatWereNamed(t *testing.T) {
 	t.Parallel()
 	src := newRegistry(t)

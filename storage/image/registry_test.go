@@ -33,13 +33,13 @@ type registry struct {
 }
 
 func newRegistry(t testing.TB) *registry {
-	return serve(t, ocimem.New())
+	return serve(t, ocimem.New(), nil)
 }
 
-func serve(t testing.TB, backend *ocimem.Registry) *registry {
+func serve(t testing.TB, backend *ocimem.Registry, opts *ociserver.Options) *registry {
 	t.Helper()
 	r := &registry{Registry: backend, t: t}
-	handler := ociserver.New(backend, nil)
+	handler := ociserver.New(backend, opts)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		r.requests = append(r.requests, req.Method+" "+req.URL.RequestURI())
@@ -148,17 +148,17 @@ func (r *registry) content(repo string, d digest.Digest) map[string]string {
 		require.NoError(r.t, err)
 		data := readAll(r.t, body)
 		all[d.String()] = string(data)
-		var any struct {
+		var manifest struct {
 			Config    *ocispec.Descriptor  `json:"config"`
 			Layers    []ocispec.Descriptor `json:"layers"`
 			Manifests []ocispec.Descriptor `json:"manifests"`
 		}
-		require.NoError(r.t, json.Unmarshal(data, &any))
-		for _, child := range any.Manifests {
+		require.NoError(r.t, json.Unmarshal(data, &manifest))
+		for _, child := range manifest.Manifests {
 			walk(child.Digest)
 		}
-		if any.Config != nil {
-			for _, blob := range append(any.Layers, *any.Config) {
+		if manifest.Config != nil {
+			for _, blob := range append(manifest.Layers, *manifest.Config) {
 				body, err := r.GetBlob(r.t.Context(), repo, blob.Digest)
 				require.NoError(r.t, err)
 				all[blob.Digest.String()] = string(readAll(r.t, body))

@@ -199,7 +199,14 @@ type retrier struct {
 func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	for attempt := 0; ; attempt++ {
 		resp, err := t.base.RoundTrip(req)
+		stream := req.Body != nil && req.Body != http.NoBody && req.GetBody == nil
 		if err == nil {
+			if stream && resp.StatusCode == http.StatusUnauthorized {
+				// Its token ended while it was sent. The library would send it again,
+				// which a stream can't be; whoever has the stream can.
+				_ = resp.Body.Close()
+				return nil, appspan.MarkRetryable(fmt.Errorf("%w: %s answers %s", appspan.ErrDenied, req.URL.Host, http.StatusText(resp.StatusCode)), 0)
+			}
 			if !transientStatus(resp.StatusCode) {
 				return resp, nil
 			}
@@ -211,10 +218,10 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		if attempt >= t.retries {
 			return nil, &spent{err}
 		}
-		if req.Body != nil && req.Body != http.NoBody {
-			if req.GetBody == nil {
-				return nil, err
-			}
+		if stream {
+			return nil, err
+		}
+		if req.GetBody != nil {
 			body, bodyErr := req.GetBody()
 			if bodyErr != nil {
 				return nil, err
