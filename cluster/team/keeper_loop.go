@@ -75,10 +75,10 @@ func (k *keeper) run(ctx context.Context, l *loop) {
 	for n, failures := 0, 0; ctx.Err() == nil; {
 		all := !time.Now().Before(next)
 		ids := l.take(all)
-		done := k.look(ctx, l, ids)
-		if all && done {
+		answered, done := k.look(ctx, l, ids)
+		if all && answered {
 			if k.opts.Reclaim && n%reclaimEvery == 0 {
-				done = k.reclaim(ctx, l, ids)
+				done = k.reclaim(ctx, l, ids) && done
 			}
 			n++
 		}
@@ -125,13 +125,14 @@ func (k *keeper) reclaim(ctx context.Context, l *loop, ids []string) bool {
 func spread(d time.Duration) time.Duration { return d - d/10 + mathrand.N(d/5+1) }
 
 // look looks at teams on a cluster, one after the other, and reports whether
-// all was done. When the cluster does not answer it is unknown for all teams.
-func (k *keeper) look(ctx context.Context, l *loop, ids []string) bool {
-	done := true
+// the cluster answered and nothing is left to be tried again soon. When it does
+// not answer it is unknown for all teams.
+func (k *keeper) look(ctx context.Context, l *loop, ids []string) (answered, done bool) {
+	done = true
 	for i, id := range ids {
 		p, err := k.check(ctx, id, l.cluster, nil)
 		if ctx.Err() != nil {
-			return false
+			return false, false
 		}
 		if err != nil {
 			k.opts.Logger.Warn("looking at a team", "team", id, "cluster", l.cluster, "error", err)
@@ -146,11 +147,11 @@ func (k *keeper) look(ctx context.Context, l *loop, ids []string) bool {
 					k.opts.Logger.Warn("noting that a cluster does not answer", "team", other, "cluster", l.cluster, "error", err)
 				}
 			}
-			return false
+			return false, false
 		}
-		done = done && (p.Error == "" || p.Gone) && !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Error != "" })
+		done = done && (p.Error == "" || p.Gone) && len(p.Refused) == 0 && !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Error != "" })
 	}
-	return done
+	return true, done
 }
 
 // check looks at a team on a cluster, or is told what would be found, and does
@@ -172,6 +173,9 @@ func (k *keeper) check(ctx context.Context, id, clusterName string, told *Cluste
 		p = *told
 	} else if p = k.teams.work(ctx, d, clusterName, job{write: policy == Repair, unattended: true}); ctx.Err() != nil {
 		return p, nil // nobody said anything of the cluster
+	}
+	if undone, err := k.teams.undo(ctx, d, p); undone || err != nil {
+		return ClusterPlan{}, err
 	}
 	if policy == Repair {
 		err = k.teams.left(ctx, d, Plan{Team: id, Clusters: []ClusterPlan{p}})

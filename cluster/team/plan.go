@@ -32,9 +32,10 @@ type Change struct {
 	// Error is why it was not done.
 	Error string `json:"error,omitempty"`
 
-	desired *driver.Object // nobody prints what is behind a pointer
-	uid     string
-	anew    bool // it is deleted first: what differs cannot be changed
+	desired  *driver.Object // nobody prints what is behind a pointer
+	uid      string
+	revision string
+	anew     bool // it is deleted first: what differs cannot be changed
 }
 
 // ClusterPlan is what is not as it should be on one cluster.

@@ -52,7 +52,10 @@ func (t *Teams) Reconcile(ctx context.Context, id string) (Plan, error) {
 	if err == nil {
 		err = t.left(ctx, d, plan)
 		for _, p := range plan.Clusters {
-			_, failed := t.note(ctx, d, p)
+			undone, failed := t.undo(ctx, d, p)
+			if !undone && failed == nil {
+				_, failed = t.note(ctx, d, p)
+			}
 			err = errors.Join(err, failed)
 		}
 	}
@@ -125,6 +128,7 @@ func (t *Teams) one(ctx context.Context, d document, name string, write bool, fa
 type job struct {
 	write      bool
 	unattended bool // nobody asked for it just now
+	objects    bool // namespaces are left alone
 	fates      map[string]fate
 }
 
@@ -149,6 +153,25 @@ func (t *Teams) work(ctx context.Context, d document, name string, j job) Cluste
 		out.fail(limited, c, err)
 	}
 	return out
+}
+
+// undo takes away what was written for a team while somebody deleted it, and
+// reports whether it had to.
+func (t *Teams) undo(ctx context.Context, d document, p ClusterPlan) (bool, error) {
+	if !changed(Plan{Clusters: []ClusterPlan{p}}) {
+		return false, nil
+	}
+	now, err := load(ctx, t.records, d.ID)
+	gone := errors.Is(err, appspan.ErrNotFound)
+	if err == nil && now.Deleting == nil || err != nil && !gone {
+		return false, err
+	}
+	d.Clusters = nil
+	// Whoever deletes it decides about the namespaces.
+	if left := t.work(ctx, d, p.Cluster, job{write: true, objects: !gone}); !left.Clean() {
+		return true, fmt.Errorf("team %s was deleted meanwhile: %w", d.ID, left.failure())
+	}
+	return true, nil
 }
 
 // fate is what becomes of a namespace that the team has no more.
@@ -277,7 +300,7 @@ func (r *reconciler) compare(ctx context.Context, obj driver.Object) error {
 			return nil // the cluster makes it, and there is nothing of ours in it
 		}
 	}
-	change := Change{Object: obj.Ref, Action: ActionCreate, desired: &obj, uid: live.UID}
+	change := Change{Object: obj.Ref, Action: ActionCreate, desired: &obj, uid: live.UID, revision: live.Revision}
 	if ok {
 		change.Action = ActionUpdate
 	} else if obj.Kind == "Namespace" && r.lost(obj.Name) {
@@ -320,7 +343,7 @@ func (r *reconciler) leftover(wanted map[driver.Ref]bool) {
 	for ref, obj := range r.live {
 		member := ref.Kind == "ServiceAccount" && ref.Namespace == MembersNamespace(r.teams.opts.Installation)
 		switch {
-		case wanted[ref] || obj.Deleting:
+		case wanted[ref] || obj.Deleting || r.objects && ref.Kind == "Namespace":
 		case ref.Kind == "Namespace":
 			f := r.fates[ref.Name]
 			if f.action == "" {
@@ -375,7 +398,9 @@ func (r *reconciler) do(ctx context.Context, change *Change) error {
 		w := writer{installation: r.teams.opts.Installation}
 		return r.relabel(ctx, change, w.labelled(r.fates[change.Object.Name].to, "namespace", nil))
 	case ActionUpdate, ActionAdopt:
-		opts.IfUID = change.uid
+		if opts.IfUID = change.uid; change.Object.Kind == "Namespace" { // it may be another team's by now
+			opts.IfRevision = change.revision
+		}
 	case ActionCreate:
 		if change.Object.Kind == "Namespace" {
 			created, err := r.createNamespace(ctx, *change.desired)

@@ -50,8 +50,9 @@ type RunOptions struct {
 	Logger *slog.Logger
 }
 
-// minRetry is after how long a cluster that did not answer is asked again at
-// first; each time twice as long, up to the interval.
+// minRetry is after how long a cluster that did not answer, or where something
+// could not be done, is asked again at first; each time twice as long, up to
+// the interval.
 const minRetry = 5 * time.Second
 
 // reclaimEvery is how many looks at all teams there are to one that frees.

@@ -325,6 +325,58 @@ func TestWhatIsRecordedIsMadeSoAtOnce(t *testing.T) {
 	})
 }
 
+func TestATeamThatIsDeletedMeanwhileLeavesNoRightsBehind(t *testing.T) {
+	t.Parallel()
+	for _, data := range []team.Data{team.DataKeep, team.DataMove} {
+		t.Run(string(data), func(t *testing.T) {
+			t.Parallel()
+			keep(t, blue(), nil, func(k *kept) {
+				k.create(team.Team{ID: "red"})
+				binding := ref("RoleBinding", "blue", "appspan-team")
+				k.delete("a", binding)
+				slow := k.cut["a"].Add(fault.Rule{Op: fault.Apply, Kind: "RoleBinding", Name: binding.Name, Delay: 20 * time.Second})
+				_, err := k.Update(k.t.Context(), "blue", func(tm *team.Team) error { tm.DisplayName = "Bleu"; return nil })
+				require.NoError(k.t, err)
+				synctest.Wait() // it is on its way
+				require.Nil(k.t, k.tree("a", binding))
+				opts := &team.DeleteOptions{Data: data}
+				if data == team.DataMove {
+					opts.To = "red"
+				}
+				_, err = k.Delete(k.t.Context(), "blue", opts)
+				require.NoError(k.t, err)
+				slow()
+				k.anInterval()
+				labels := k.tree("a", ref("Namespace", "", "blue"))["metadata"].(tree)["labels"].(tree)
+				if data == team.DataKeep {
+					require.Nil(k.t, k.tree("a", binding))
+					require.NotContains(k.t, labels, team.LabelTeam)
+					return
+				}
+				require.Equal(k.t, "red", labels[team.LabelTeam])
+				require.Equal(k.t, "appspan:team:red", k.tree("a", binding)["subjects"].([]any)[0].(tree)["name"])
+			})
+		})
+	}
+}
+
+func TestATeamThatGetsAnothersNamespacesHasThemSoon(t *testing.T) {
+	t.Parallel()
+	keep(t, blue(), nil, func(k *kept) {
+		k.create(team.Team{ID: "red"})
+		_, err := k.Delete(k.t.Context(), "blue", &team.DeleteOptions{Data: team.DataMove, To: "red"})
+		require.NoError(k.t, err)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		d, err := k.Drift(k.t.Context(), "red")
+		require.NoError(k.t, err)
+		for _, c := range d.Conditions {
+			require.Equal(k.t, team.Synced, c.State, d)
+		}
+		require.Equal(k.t, "appspan:team:red", k.tree("a", ref("RoleBinding", "blue", "appspan-team"))["subjects"].([]any)[0].(tree)["name"])
+	})
+}
+
 func TestRightsThatSomebodyGaveInATeamsNamespaceAreShown(t *testing.T) {
 	t.Parallel()
 	keep(t, blue(), nil, func(k *kept) {
