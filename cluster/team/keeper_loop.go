@@ -171,11 +171,14 @@ func (k *keeper) check(ctx context.Context, id, clusterName string, told *Cluste
 	var p ClusterPlan
 	if told != nil {
 		p = *told
-	} else if p = k.teams.work(ctx, d, clusterName, job{write: policy == Repair, unattended: true}); ctx.Err() != nil {
-		return p, nil // nobody said anything of the cluster
-	}
-	if undone, err := k.teams.undo(ctx, d, p); undone || err != nil {
-		return ClusterPlan{}, err
+	} else {
+		p = k.teams.work(ctx, d, clusterName, job{write: policy == Repair, unattended: true})
+		if undone, err := k.teams.undo(context.WithoutCancel(ctx), d, p); undone || err != nil {
+			return ClusterPlan{}, err
+		}
+		if ctx.Err() != nil {
+			return p, nil // nobody said anything of the cluster
+		}
 	}
 	if policy == Repair {
 		err = k.teams.left(ctx, d, Plan{Team: id, Clusters: []ClusterPlan{p}})

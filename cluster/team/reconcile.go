@@ -51,13 +51,13 @@ func (t *Teams) Reconcile(ctx context.Context, id string) (Plan, error) {
 	plan, err := t.each(ctx, d, true)
 	if err == nil {
 		err = t.left(ctx, d, plan)
-		for _, p := range plan.Clusters {
-			undone, failed := t.undo(ctx, d, p)
-			if !undone && failed == nil {
-				_, failed = t.note(ctx, d, p)
-			}
-			err = errors.Join(err, failed)
+	}
+	for _, p := range plan.Clusters {
+		undone, failed := t.undo(context.WithoutCancel(ctx), d, p)
+		if !undone && failed == nil && ctx.Err() == nil {
+			_, failed = t.note(ctx, d, p)
 		}
+		err = errors.Join(err, failed)
 	}
 	if changed(plan) || err != nil {
 		err = t.audit(ctx, appspan.VerbUpdate, "team", id, "", err)

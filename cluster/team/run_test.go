@@ -331,7 +331,8 @@ func TestATeamThatIsDeletedMeanwhileLeavesNoRightsBehind(t *testing.T) {
 		t.Run(string(data), func(t *testing.T) {
 			t.Parallel()
 			keep(t, blue(), nil, func(k *kept) {
-				k.create(team.Team{ID: "red"})
+				k.create(team.Team{ID: "red", Clusters: map[string]team.Allocation{"a": {Namespaces: []team.Namespace{{Name: "red"}}}}})
+				synctest.Wait()
 				binding := ref("RoleBinding", "blue", "appspan-team")
 				k.delete("a", binding)
 				slow := k.cut["a"].Add(fault.Rule{Op: fault.Apply, Kind: "RoleBinding", Name: binding.Name, Delay: 20 * time.Second})
