@@ -48,7 +48,26 @@ func (w *world) serve(h http.Handler, let func(r *http.Request) bool) *api {
 func (w *world) fake(name string, let func(r *http.Request) bool) (*fake.Cluster, *api) {
 	c := fake.New(&fake.Options{Name: name})
 	w.t.Cleanup(func() { _ = c.Close() })
-	return c, w.serve(c.Handler(), let)
+	return c, w.serve(refusing(c.Handler()), let)
+}
+
+// refusing refuses Secrets named "refused", and tells what is in them.
+func refusing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPatch || !strings.HasSuffix(r.URL.Path, "/secrets/refused") {
+			next.ServeHTTP(out, r)
+			return
+		}
+		var secret struct {
+			Data       map[string]string `json:"data"`
+			StringData map[string]string `json:"stringData"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&secret)
+		out.Header().Set("Content-Type", "application/json")
+		out.WriteHeader(http.StatusUnprocessableEntity)
+		_ = json.NewEncoder(out).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 422, "reason": "Invalid",
+			"message": "not with " + secret.Data["password"] + secret.StringData["password"]})
+	})
 }
 
 // bearer lets a token in.

@@ -3,6 +3,7 @@ package leaktest_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"os"
@@ -21,15 +22,18 @@ func (w *world) bolt() {
 	d, err := boltrecords.Open(file, nil)
 	require.NoError(w.t, err)
 	w.open(storage.NewRecords(d, nil))
-	w.stored = func() map[string][]byte {
-		all := map[string][]byte{}
-		files, err := filepath.Glob(filepath.Join(w.dir, "*.db"))
-		require.NoError(w.t, err)
-		for _, file := range files {
-			all[filepath.Base(file)] = must(os.ReadFile(file))
-		}
-		return all
+	w.stored = w.files
+}
+
+// files are those with records.
+func (w *world) files() map[string][]byte {
+	all := map[string][]byte{}
+	files, err := filepath.Glob(filepath.Join(w.dir, "*.db"))
+	require.NoError(w.t, err)
+	for _, file := range files {
+		all[filepath.Base(file)] = must(os.ReadFile(file))
 	}
+	return all
 }
 
 // open makes the world's keys: those of a file, wrapped by a KMS and back.
@@ -128,7 +132,8 @@ func (w *world) moved() {
 	_, err := w.records.Export(w.t.Context(), &export)
 	w.ok("an export", err)
 	_, _ = w.at("an export").Write(export.Bytes())
-	d, err := boltrecords.Open(filepath.Join(w.dir, "imported.db"), nil)
+	file := filepath.Join(w.dir, "imported-"+rand.Text()+".db")
+	d, err := boltrecords.Open(file, nil)
 	require.NoError(w.t, err)
 	other := storage.NewRecords(d, nil)
 	defer other.Close()

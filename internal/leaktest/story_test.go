@@ -73,6 +73,7 @@ func (w *world) story(p *program, server string, ca []byte, id string, names ...
 	w.ok("a cluster", err)
 	w.teams(p.teams, id, names...)
 	w.drifted(p.teams, c, id)
+	w.refusedSecret(c, id)
 	w.kubeconfigs(p.teams, id, names[0], server, ca)
 	w.stage("with a team")
 
@@ -245,7 +246,7 @@ func (w *world) objects(c *cluster.Cluster, namespaces ...string) {
 func TestNoCredentialIsLeftAnywhere(t *testing.T) {
 	w := newWorld(t)
 	w.bolt()
-	stop := w.follow(t.Context())
+	stop := w.follow()
 	p := w.start()
 	servers := w.fleet(p.fleet)
 	w.tunnels(p.fleet, p.hub)

@@ -3,6 +3,7 @@ package leaktest_test
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
@@ -157,4 +158,27 @@ func (w *world) disbanded(teams *team.Teams, id string) {
 	gone, err := teams.Delete(w.t.Context(), id, &team.DeleteOptions{Force: true})
 	w.ok("the deletion of a team", err)
 	w.hear("the deletion of a team", gone)
+}
+
+// refused writes a Secret that the API server refuses with its value.
+func (w *world) refusedSecret(c *cluster.Cluster, namespace string) {
+	for _, data := range []string{"data", "stringData"} {
+		password := w.password("a refused password in " + data)
+		value := any(password)
+		if data == "data" {
+			value = []byte(password)
+		}
+		secret := must(cluster.NewObject(map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "refused", "namespace": namespace},
+			data: map[string]any{"password": value}}))
+		require.Eventually(w.t, func() bool { // a policy takes its time
+			_, err := c.Apply(w.t.Context(), secret, cluster.ApplyOptions{Manager: "test"})
+			if err == nil {
+				w.ok("a Secret that is not refused yet", c.Delete(w.t.Context(), secret.Ref, cluster.DeleteOptions{}))
+				return false
+			}
+			w.hear("the error of a refused Secret", err)
+			require.ErrorContains(w.t, err, "not with (redacted)")
+			return true
+		}, time.Minute, 100*time.Millisecond)
+	}
 }

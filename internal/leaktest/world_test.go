@@ -5,12 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -154,61 +155,66 @@ func (w *world) event(e appspan.Event) { w.hear("events", e) }
 // stage searches what is stored by now, as it may be written over later.
 func (w *world) stage(when string) {
 	w.t.Helper()
-	for name, data := range w.stored() {
-		w.search(when, "stored: "+name, data)
-	}
+	w.report(when, w.stored())
 }
 
 // clean searches everything that there is by now.
 func (w *world) clean(when string) {
 	w.t.Helper()
-	stderr, err := os.ReadFile(filepath.Join(w.dir, "stderr"))
-	require.NoError(w.t, err)
-	all := map[string][]byte{"standard error": stderr}
+	w.report(when, w.everything())
+}
+
+// everything is what is stored, and what was ever said, by where.
+func (w *world) everything() map[string][]byte {
+	klog.Flush()
+	all := map[string][]byte{"standard error": must(os.ReadFile(filepath.Join(w.dir, "stderr")))}
 	for name, data := range w.stored() {
 		all["stored: "+name] = data
 	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for name, data := range w.said {
 		all[name] = bytes.Clone(data)
 	}
-	w.mu.Unlock()
+	return all
+}
+
+func (w *world) report(when string, all map[string][]byte) {
+	w.t.Helper()
 	total := 0
-	for name, data := range all {
-		total += len(data)
-		w.search(when, name, data)
+	for _, where := range slices.Sorted(maps.Keys(all)) {
+		total += len(all[where])
+		found, err := w.finder.Find(all[where])
+		if err != nil {
+			w.t.Errorf("%s: %s: %v", when, where, err)
+		}
+		for _, f := range found {
+			w.t.Errorf("%s: %s: %s", when, where, f)
+		}
 	}
 	w.t.Logf("%s: %d credentials looked for in %d places, %d bytes", when, len(w.finder.Names()), len(all), total)
 }
 
-func (w *world) search(when, where string, data []byte) {
-	w.t.Helper()
-	found, err := w.finder.Find(data)
-	if err != nil {
-		w.t.Errorf("%s: %s: %v", when, where, err)
-	}
-	for _, f := range found {
-		w.t.Errorf("%s: %s: %s", when, where, f)
-	}
-}
-
 // follow notes every record that is ever stored, until the returned function
-// ends it.
-func (w *world) follow(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+// ends it, when it has noted all.
+func (w *world) follow() (stop func()) {
+	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
+	const end = "leaktest/end"
 	go func() {
 		defer close(done)
 		for e, err := range w.records.Watch(ctx, "", nil) {
-			if err != nil {
-				if !errors.Is(err, context.Canceled) {
-					w.hear("a watch of records", err)
-				}
+			_, _ = w.at("a watch of records").Write(e.Record.Value)
+			fmt.Fprintf(w.at("a watch of records"), "%+v %v\n", e, err)
+			if e.Record.Key == end {
 				return
 			}
-			_, _ = w.at("a watch of records").Write(e.Record.Value)
-			fmt.Fprintf(w.at("a watch of records"), "%+v\n", e)
 		}
 	}()
-	return func() { cancel(); <-done }
+	w.t.Cleanup(func() { cancel(); <-done })
+	return func() {
+		_, err := w.records.Put(ctx, end, nil, "")
+		require.NoError(w.t, err)
+		<-done
+	}
 }
