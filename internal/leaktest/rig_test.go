@@ -2,9 +2,7 @@ package leaktest_test
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"os"
 	"strconv"
 	"testing"
@@ -17,7 +15,6 @@ import (
 	"github.com/appspan-dev/appspan/storage/kuberecords"
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // TestRigNoCredentialIsLeftAnywhere is the same on a real control plane, which
@@ -35,7 +32,7 @@ func TestRigNoCredentialIsLeftAnywhere(t *testing.T) {
 	suffix := strconv.FormatInt(time.Now().UnixNano()%1e10, 36)
 	w.hubRecords(d, "leaktest-hub-"+suffix)
 	chosen := config.Contexts["rig-1"]
-	w.privateKey("the key of the rig's kubeconfig", config.AuthInfos[chosen.AuthInfo])
+	w.finder.Add("the token of the rig's kubeconfig", []byte(config.AuthInfos[chosen.AuthInfo].Token))
 
 	stop := w.follow()
 	p := w.start()
@@ -88,21 +85,6 @@ func (w *world) hubRecords(hub driver.Cluster, namespace string) {
 		require.Greater(w.t, len(all), 20)
 		return all
 	}
-}
-
-// privateKey makes the number of a user's private key a credential.
-func (w *world) privateKey(name string, user *clientcmdapi.AuthInfo) {
-	block, _ := pem.Decode(user.ClientKeyData)
-	require.NotNil(w.t, block)
-	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
-		w.finder.Add(name, must(key.Bytes()))
-		return
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		w.finder.Add(name, key.D.Bytes())
-		return
-	}
-	w.finder.Add(name, block.Bytes[len(block.Bytes)-32:])
 }
 
 // policy has the API server refuse Secrets named "refused" in a namespace, and
