@@ -251,6 +251,9 @@ func (g *guard) claimSpec(path string, s corev1.PersistentVolumeClaimSpec) {
 	if s.VolumeName != "" {
 		g.refuse(path+".volumeName", "a volume that exists may hold the data of others", next)
 	}
+	if s.StorageClassName != nil && *s.StorageClassName == "" {
+		g.unlessPermitted(PermitVolumes, path+".storageClassName", "without a class it takes a volume that exists, which may be for others")
+	}
 	if s.Selector != nil {
 		g.refuse(path+".selector", "a volume that exists may hold the data of others", next)
 	}

@@ -269,7 +269,8 @@ func (t *Teams) contents(ctx context.Context, name string, changes []Change) ([]
 		n := Contents{Namespace: change.Object.Name, Fate: change.Action}
 		for _, k := range []cluster.Ref{
 			{APIVersion: "apps/v1", Kind: "Deployment"}, {APIVersion: "apps/v1", Kind: "StatefulSet"}, {APIVersion: "apps/v1", Kind: "DaemonSet"},
-			{APIVersion: "batch/v1", Kind: "CronJob"}, {APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+			{APIVersion: "batch/v1", Kind: "CronJob"}, {APIVersion: "batch/v1", Kind: "Job"}, {APIVersion: "v1", Kind: "Pod"},
+			{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		} {
 			for obj, err := range c.List(limited, cluster.Query{APIVersion: k.APIVersion, Kind: k.Kind, Namespace: n.Namespace, Projection: cluster.Trimmed}) {
 				if err != nil {
@@ -277,7 +278,9 @@ func (t *Teams) contents(ctx context.Context, name string, changes []Change) ([]
 				}
 				if k.Kind == "PersistentVolumeClaim" {
 					n.Claims = append(n.Claims, claimText(obj))
-				} else {
+				} else if counted, err := counts(obj, nil); err != nil {
+					return out, err
+				} else if counted {
 					n.Workloads = append(n.Workloads, obj.Kind+" "+obj.Name)
 				}
 				if len(n.Claims) >= maxContents || len(n.Workloads) >= maxContents {

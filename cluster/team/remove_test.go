@@ -80,10 +80,13 @@ func TestDeletingATeam(t *testing.T) {
 			require.NoError(t, w.SetCredential(t.Context(), "blue", "a", team.Credential{Registry: "r.example.com", Username: "u", Password: "p"}))
 			reserve(t, w.Ledger(), "web", "1")
 			w.apply("a", deployment("1"))
+			w.apply("a", tree{"apiVersion": "v1", "kind": "Pod", "metadata": tree{"name": "bare", "namespace": "blue"}, "spec": tree{"containers": []tree{{"name": "c", "image": "x"}}}})
+			w.apply("a", tree{"apiVersion": "batch/v1", "kind": "Job", "metadata": tree{"name": "long", "namespace": "blue", "annotations": tree{}}, "spec": tree{"suspend": true,
+				"template": tree{"spec": tree{"restartPolicy": "Never", "containers": []tree{{"name": "c", "image": "x"}}}}}})
 
 			planned, err := w.PlanDelete(t.Context(), "blue", &c.opts)
 			require.NoError(t, err)
-			require.Equal(t, []string{"Deployment web"}, planned.Clusters[0].Contents[0].Workloads)
+			require.Equal(t, []string{"Deployment web", "Job long", "Pod bare"}, planned.Clusters[0].Contents[0].Workloads)
 			require.Len(t, planned.Reserved, 1)
 			require.NotNil(t, w.tree("a", ref("RoleBinding", "blue", "appspan-team")), "a plan changes nothing")
 

@@ -65,7 +65,7 @@ func (t *Teams) installed(ctx context.Context, c *cluster.Cluster, info driver.I
 	out, n := map[string][]driver.Object{}, 0
 	for _, k := range []driver.Ref{
 		{APIVersion: "apps/v1", Kind: "StatefulSet"}, {APIVersion: "apps/v1", Kind: "Deployment"}, {APIVersion: "apps/v1", Kind: "DaemonSet"},
-		{APIVersion: "batch/v1", Kind: "Job"}, {APIVersion: "batch/v1", Kind: "CronJob"}, {APIVersion: "v1", Kind: "Service"},
+		{APIVersion: "batch/v1", Kind: "Job"}, {APIVersion: "batch/v1", Kind: "CronJob"}, {APIVersion: "v1", Kind: "Pod"}, {APIVersion: "v1", Kind: "Service"},
 		{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler"}, {APIVersion: "keda.sh/v1alpha1", Kind: "ScaledObject"},
 		{APIVersion: "serving.knative.dev/v1", Kind: "Service"}, {APIVersion: "v1", Kind: "PersistentVolumeClaim"}, {APIVersion: "v1", Kind: "Secret"},
 	} {
@@ -98,8 +98,8 @@ func (t *Teams) installed(ctx context.Context, c *cluster.Cluster, info driver.I
 }
 
 // counts reports whether an object asks for something that another does not
-// ask for already: not a Job that a CronJob made or that is over, nor a claim
-// of a StatefulSet among the others.
+// ask for already: not a Job that a CronJob made or that is over, nor such a Pod,
+// nor a claim of a StatefulSet among the others.
 func counts(obj driver.Object, others []driver.Object) (bool, error) {
 	switch obj.Kind {
 	case "Job":
@@ -108,6 +108,10 @@ func counts(obj driver.Object, others []driver.Object) (bool, error) {
 			return c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed)
 		})
 		return metav1.GetControllerOf(&job) == nil && !over, err
+	case "Pod":
+		pod, err := decode[corev1.Pod](obj)
+		over := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		return metav1.GetControllerOf(&pod) == nil && !over, err
 	case "PersistentVolumeClaim":
 		for _, o := range others {
 			if o.Kind != "StatefulSet" {
