@@ -342,13 +342,17 @@ func notReady(s status.Cluster, why string) error {
 // those.
 func (a *applier) awaitAny(ctx context.Context, held []task, ordered map[string][]render.Wait) ([]task, error) {
 	var ready []task
+	heldBack := map[string]bool{}
+	for _, t := range held {
+		heldBack[t.object.Component] = true
+	}
 	_, err := a.await(ctx, a.see(ctx), func(s status.Cluster) bool {
 		values := map[string]status.Component{}
 		for _, c := range s.Components {
 			values[c.ID] = c
 		}
 		for _, t := range held {
-			if conditionsHold(t.waits(ordered), values) {
+			if conditionsHold(t.waits(ordered), values, heldBack) {
 				ready = append(ready, t)
 			}
 		}

@@ -97,13 +97,14 @@ func isWorkload(o *desired) bool {
 	return o.APIVersion == "serving.knative.dev/v1"
 }
 
-// conditionsHold reports whether nothing is left to wait for.
-func conditionsHold(waits []render.Wait, components map[string]status.Component) bool {
+// conditionsHold reports whether nothing is left to wait for. A component that
+// is held back itself is not up, however it does: its turn comes first.
+func conditionsHold(waits []render.Wait, components map[string]status.Component, heldBack map[string]bool) bool {
 	return !slices.ContainsFunc(waits, func(w render.Wait) bool {
 		c := components[w.Component]
 		switch w.Condition {
 		case conditionUp:
-			return c.Value != status.Ready
+			return c.Value != status.Ready || heldBack[w.Component]
 		case conditionDown:
 			return c.Value != status.Stopped
 		case "started":

@@ -229,3 +229,40 @@ func (here *present) options(app *appmodel.Application, o *PromotionOptions) *Pl
 	maps.Copy(out.Images, o.Images)
 	return out
 }
+
+// PlanEdit plans a change of an application as it is meant where it runs: edit
+// gets it before answers and overrides, which stay with its bindings and
+// images. The name cannot be edited. Clusters of the target that run different
+// things are appspan.ErrConflict.
+func (d *Deployer) PlanEdit(ctx context.Context, application string, to Target, edit func(*appmodel.Application) error, opts *EditOptions) (*Plan, error) {
+	var o EditOptions
+	if opts != nil {
+		o = *opts
+	}
+	here, err := d.present(ctx, Source{Application: application, Target: to})
+	if err != nil {
+		return nil, fmt.Errorf("edit of %s: %w", application, err)
+	}
+	app := appmodel.Clone(here.app)
+	if err := edit(app); err != nil {
+		return nil, err
+	}
+	app.Metadata.Name = application
+	plan, err := d.newPlan(ctx, KindDeploy, app, to, here.options(app, &PromotionOptions{Answers: o.Answers, Bindings: o.Bindings, DataLoss: o.DataLoss}), nil)
+	if err != nil {
+		return nil, err
+	}
+	plan.intent.Yield = here.yield
+	return d.planned(ctx, plan, o.OnEvent)
+}
+
+// EditOptions shape a [Deployer.PlanEdit].
+type EditOptions struct {
+	// Answers and Bindings are added to those that the application has.
+	Answers  map[string]appmodel.JSON
+	Bindings map[render.NeedRef]render.Endpoint
+	// DataLoss is as in PlanOptions.
+	DataLoss bool
+	// OnEvent hears how the plan goes.
+	OnEvent func(appspan.Event)
+}

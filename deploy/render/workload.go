@@ -185,6 +185,9 @@ func (b *builder) statefulSet(c *appmodel.Component, meta metav1.ObjectMeta, pod
 		MinReadySeconds: seconds(u.MinReady),
 		UpdateStrategy:  appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType},
 	}}
+	if bare(c) && c.Update == nil {
+		s.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{}
+	}
 	if u.Strategy == "onDelete" {
 		s.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType
 	} else if n := given(u.MaxUnavailable); n != nil && n.String() != "1" {
