@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -88,6 +89,9 @@ func NewClient(opts *ClientOptions) *Client {
 	}
 	return c
 }
+
+// Format writes what it is; what it knows of registries is left out.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "image client") }
 
 // Close closes the idle connections of the client's own transport. Calls that
 // run are not affected.

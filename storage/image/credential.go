@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 
@@ -27,8 +28,8 @@ type Credential struct {
 // String is the user's name; the secrets are left out.
 func (c Credential) String() string { return fmt.Sprintf("credential of %q", c.Username) }
 
-// GoString is String.
-func (c Credential) GoString() string { return c.String() }
+// Format writes String, whatever the verb.
+func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // LogValue is String.
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }

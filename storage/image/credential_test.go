@@ -83,7 +83,7 @@ func TestACredentialIsNeverPrinted(t *testing.T) {
 	require.NoError(t, err)
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("using", "credential", c)
-	for _, text := range []string{string(encoded), log.String(), fmt.Sprintf("%v %+v %#v %s %q", c, c, c, c, c), fmt.Sprintf("%+v", struct{ C image.Credential }{c}), fmt.Sprintf("%v", &c)} {
+	for _, text := range []string{string(encoded), log.String(), fmt.Sprintf("%v %+v %#v %s %q %d %x %t", c, c, c, c, c, c, c, c), fmt.Sprintf("%+v", struct{ C image.Credential }{c}), fmt.Sprintf("%v", &c)} {
 		require.NotContains(t, text, secret)
 		require.Contains(t, text, "robot")
 	}
