@@ -39,29 +39,35 @@ func (im *importer) containers(p *part) {
 
 // container reads what all containers share.
 func (im *importer) container(p *part, k *place, at string) appmodel.Container {
+	read := func(name string) *place { // what the model refused before is left to a patch
+		if p.obj.skip[name] != "" {
+			return nil
+		}
+		return k.get(name)
+	}
 	c := appmodel.Container{
 		Image:   k.get("image").str(at + ".image"),
-		Command: k.get("command").strings(at + ".command"), Args: k.get("args").strings(at + ".args"),
+		Command: read("command").strings(at + ".command"), Args: read("args").strings(at + ".args"),
 		Stdin: k.get("stdin").yes(at + ".stdin"), TTY: k.get("tty").yes(at + ".tty"),
+		WorkingDir: read("workingDir").str(at + ".workingDir"), EnvFrom: im.envFrom(p, read("envFrom"), at),
 	}
-	for _, text := range append(append([]string(nil), c.Command...), c.Args...) {
+	for _, text := range append(k.get("command").texted(), k.get("args").texted()...) {
 		im.needsOf(p, "", text)
 	}
-	c.WorkingDir = k.get("workingDir").str(at + ".workingDir")
-	c.EnvFrom = im.envFrom(k.get("envFrom"), at)
 	c.Env = im.env(p, k, at)
 	c.Mounts = p.mounts(k.get("volumeMounts"), at)
 	p.containerPorts(k, at)
 	if probes := p.probes(k, at); probes != (appmodel.Probes{}) {
 		c.Probes = &probes
 	}
-	r := appmodel.Resources{Requests: quantities(k.get("resources", "requests"), at+".resources.requests"),
-		Limits: quantities(k.get("resources", "limits"), at+".resources.limits")}
+	resources, lifecycle := read("resources"), read("lifecycle")
+	r := appmodel.Resources{Requests: quantities(resources.get("requests"), at+".resources.requests"),
+		Limits: quantities(resources.get("limits"), at+".resources.limits")}
 	if len(r.Requests)+len(r.Limits) > 0 {
 		c.Resources = &r
 	}
-	l := appmodel.Lifecycle{PostStart: p.handler(k.get("lifecycle", "postStart"), at+".lifecycle.postStart"),
-		PreStop: p.handler(k.get("lifecycle", "preStop"), at+".lifecycle.preStop")}
+	l := appmodel.Lifecycle{PostStart: p.handler(lifecycle.get("postStart"), at+".lifecycle.postStart"),
+		PreStop: p.handler(lifecycle.get("preStop"), at+".lifecycle.preStop")}
 	if l != (appmodel.Lifecycle{}) {
 		c.Lifecycle = &l
 	}
@@ -126,13 +132,14 @@ func (p *part) imagePull() *appmodel.ImagePull {
 
 // envFrom reads whole groups as environment: all of them or, as the list is
 // written as one, none.
-func (im *importer) envFrom(list *place, at string) []appmodel.EnvFrom {
+func (im *importer) envFrom(p *part, list *place, at string) []appmodel.EnvFrom {
 	var out []appmodel.EnvFrom
 	seen := map[appmodel.EnvFrom]bool{}
 	for _, e := range list.list() {
 		f := appmodel.EnvFrom{Prefix: e.get("prefix").text()}
 		if name := e.get("configMapRef", "name").text(); name != "" && im.configs[name] != nil {
 			f.Config = im.configs[name].name
+			im.reads(p, im.configs[name])
 		} else if name := e.get("secretRef", "name").text(); name != "" {
 			f.Secret = im.useSecret(name, appmodel.SecretOpaque).name
 		} else {
@@ -168,7 +175,7 @@ func (im *importer) env(p *part, k *place, at string) []appmodel.Env {
 			e.settle(fidelity.Degraded, to, "the variable stands there again, and the later one holds")
 			continue
 		}
-		if len(validation.IsEnvVarName(name)) > 0 {
+		if len(validation.IsEnvVarName(name)) > 0 || p.obj.skip["env/"+name] != "" {
 			continue
 		}
 		v := appmodel.Env{Name: name}
@@ -188,6 +195,7 @@ func (im *importer) env(p *part, k *place, at string) []appmodel.Env {
 			if !g.has(item) {
 				continue
 			}
+			im.reads(p, g)
 			v.ValueFrom = &appmodel.ValueFrom{Config: &appmodel.ItemRef{Name: g.name, Item: item}, Optional: ref.get("optional").truth()}
 			ref.take(to + ".valueFrom.config")
 		case from.get("secretKeyRef", "name") != nil:
@@ -214,7 +222,7 @@ func (p *part) probes(k *place, at string) appmodel.Probes {
 }
 
 func (p *part) probe(x *place, to string) *appmodel.Probe {
-	if x == nil {
+	if x == nil || p.obj.skip["probes"] != "" {
 		return nil
 	}
 	out := &appmodel.Probe{}

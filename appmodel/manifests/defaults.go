@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"path"
 	"slices"
 	"strings"
 
@@ -43,9 +42,9 @@ func hollow() []string {
 		"lifecycle", "dnsConfig", "hostAliases", "topologySpreadConstraints", "secrets", "loadBalancer", "capabilities", "add", "drop"}
 }
 
-// usual are defaults of Kubernetes 1.37 that a server writes itself: a pattern
-// of the path below the object, where / separates fields and * is an entry of
-// a list, and the value.
+// usual are defaults of Kubernetes 1.37 that a server writes itself: a path
+// below the object, where / separates fields and * is an entry of a list, and
+// the value.
 func usual(o *object) [][2]string {
 	var out [][2]string
 	if base := o.podPath(); base != nil {
@@ -66,7 +65,7 @@ func usual(o *object) [][2]string {
 			for _, d := range [][2]string{
 				{"terminationMessagePath", "/dev/termination-log"}, {"terminationMessagePolicy", "File"}, {"ports/*/protocol", "TCP"},
 				{"stdin", "false"}, {"stdinOnce", "false"}, {"tty", "false"}, {"env/*/valueFrom/fieldRef/apiVersion", "v1"},
-				{"volumeMounts/*/readOnly", "false"}, {"lifecycle/*/httpGet/scheme", "HTTP"},
+				{"volumeMounts/*/readOnly", "false"}, {"lifecycle/postStart/httpGet/scheme", "HTTP"}, {"lifecycle/preStop/httpGet/scheme", "HTTP"},
 			} {
 				out = append(out, [2]string{at + d[0], d[1]})
 			}
@@ -124,19 +123,21 @@ func (o *object) defaults() {
 	if o.wrapper {
 		return
 	}
-	known := usual(o)
+	known := map[string]string{}
+	for _, d := range usual(o) {
+		known[d[0]] = d[1]
+	}
 	var walk func(p *place, at string)
 	walk = func(p *place, at string) {
 		if p.shape == scalar {
-			for _, d := range known {
-				if ok, _ := path.Match(d[0], at); ok && p.is(d[1]) {
-					p.settle(fidelity.Implied, "", "the default of Kubernetes")
-				}
+			if v, ok := known[at]; ok && p.is(v) {
+				p.settle(fidelity.Implied, "", "the default of Kubernetes")
+				p.form = p.key == "enableServiceLinks" // which a server does not write into templates
 			}
 		}
 		for _, f := range p.fields {
-			if !strings.ContainsAny(f.key, "/*?[\\") {
-				walk(f, path.Join(at, f.key))
+			if !strings.ContainsAny(f.key, "/*") {
+				walk(f, strings.TrimPrefix(at+"/"+f.key, "/"))
 			}
 		}
 		for _, i := range p.items {

@@ -63,10 +63,27 @@ func (im *importer) backends(o *object, rule *place) ([]appmodel.Backend, bool) 
 	return out, len(out) > 0
 }
 
+// beyond names a leaf of a route's rules that nobody here reads, so that the
+// route is not taken for less than it says.
+func beyond(rules *place) string {
+	read := []string{"type", "value", "name", "method", "service", "hostname", "replaceFullPath", "replacePrefixMatch", "request", "backendRequest",
+		"port", "weight", "kind", "group", "namespace"}
+	found := ""
+	rules.leaves(func(l *place) {
+		if !slices.Contains(read, l.key) && l.fate == nil && found == "" {
+			found = "it says " + cut(l.key) + ", which no route of an application has"
+		}
+	})
+	return found
+}
+
 // gatewayHTTP makes a route of an HTTPRoute or GRPCRoute; it says why not, if
 // it cannot.
 func (im *importer) gatewayHTTP(o *object) string {
 	class, why := parent(o)
+	if why == "" {
+		why = beyond(o.at("spec", "rules"))
+	}
 	if why != "" {
 		return why
 	}
@@ -173,11 +190,14 @@ func match(o *object, m *place, r *appmodel.HTTPRule) string {
 	}
 	r.Method = m.get("method").text()
 	r.Path = m.get("path", "value").text()
-	switch m.get("path", "type").text() {
+	switch kind := m.get("path", "type"); kind.text() {
+	case "", "PathPrefix":
 	case "Exact":
 		r.Match = "exact"
 	case "RegularExpression":
 		r.Match = "regex"
+	default:
+		return "a rule of it matches paths by " + cut(kind.text())
 	}
 	return ""
 }
@@ -188,6 +208,10 @@ func filters(rule *place, r *appmodel.HTTPRule) string {
 		u := f.get("urlRewrite")
 		if !f.get("type").is("URLRewrite") || u == nil || r.Rewrite != nil {
 			return "a rule of it has a filter " + f.get("type").text()
+		}
+		if kind, path := u.get("path", "type"), u.get("path"); path != nil && !(kind.is("ReplaceFullPath") && path.get("replaceFullPath") != nil && len(path.fields) == 2 ||
+			kind.is("ReplacePrefixMatch") && path.get("replacePrefixMatch") != nil && len(path.fields) == 2) {
+			return "a rule of it rewrites paths by " + cut(kind.text())
 		}
 		r.Rewrite = &appmodel.Rewrite{Host: u.get("hostname").text(), Path: u.get("path", "replaceFullPath").text(), Prefix: u.get("path", "replacePrefixMatch").text()}
 	}
@@ -220,6 +244,9 @@ func timeouts(rule *place, r *appmodel.HTTPRule) string {
 // not, if it cannot.
 func (im *importer) gatewayStream(o *object) string {
 	class, why := parent(o)
+	if why == "" {
+		why = beyond(o.at("spec", "rules"))
+	}
 	if why != "" {
 		return why
 	}

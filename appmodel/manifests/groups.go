@@ -12,7 +12,8 @@ import (
 type group struct {
 	name  string
 	items map[string]bool
-	open  bool // exists elsewhere, so it may have any item
+	open  bool     // exists elsewhere, so it may have any item
+	texts []string // values of a ConfigMap, which may name Services
 }
 
 // has reports whether a group has an item; of a nil group none.
@@ -42,6 +43,7 @@ func (im *importer) config(o *object) {
 	o.identity(at + ".objectName")
 	for _, f := range o.at("data").entries() {
 		g.items[f.key] = true
+		g.texts = append(g.texts, f.text())
 		c.Items = append(c.Items, appmodel.Item{Name: f.key, Value: f.str(at + ".items[" + f.key + "].value")})
 	}
 	o.at("data").take(at + ".items")

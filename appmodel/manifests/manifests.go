@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
+
+	"k8s.io/pod-security-admission/policy"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -97,7 +100,8 @@ func ImportFS(ctx context.Context, fsys fs.FS, opts *Options) (*appmodel.Applica
 type importer struct {
 	opts   Options
 	reader reader
-	notes  []string // of reading
+	notes  []string         // of reading
+	checks policy.Evaluator // of Pod Security
 
 	// The rest is made anew by each attempt.
 	app        *appmodel.Application
@@ -114,6 +118,7 @@ type importer struct {
 	accounts   map[string]*object // ServiceAccounts
 	raw        []*object
 	pending    []*patch
+	outside    []appmodel.Component // that run elsewhere
 	owners     []owner
 	services   map[string]*service
 }
@@ -140,10 +145,14 @@ func (im *importer) run(ctx context.Context) (*appmodel.Application, *Report, er
 		im.reader.fault(im.opts.File, 1, 1, "", "there is no Kubernetes object", "give at least one")
 	}
 	im.check()
+	var err error
+	if im.checks, err = policy.NewEvaluator(policy.DefaultChecks(), nil); err != nil {
+		return nil, nil, err
+	}
 	if err := im.reader.faults.Err(); err != nil {
 		return nil, nil, err
 	}
-	for range 2*len(im.reader.objects) + 1 {
+	for range 10*len(im.reader.objects) + 10 {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
@@ -176,6 +185,8 @@ func (im *importer) demote(faults appmodel.Faults) bool {
 		}
 		switch {
 		case at.obj == nil || at.obj.refused != "":
+		case at.obj.skips(field(f, at.path), f.Problem):
+			changed = true
 		case at.obj.forced == "":
 			at.obj.forced, changed = f.Path+": "+f.Problem, true
 		case slices.Contains(im.raw, at.obj):
@@ -183,6 +194,39 @@ func (im *importer) demote(faults appmodel.Faults) bool {
 		}
 	}
 	return changed
+}
+
+// skips has a field of the object read by nobody from now on, so that a patch
+// keeps it; false if that was tried, or is not enough.
+func (o *object) skips(field, why string) bool {
+	if field == "" || o.skip[field] != "" || o.forced != "" {
+		return false
+	}
+	if o.skip == nil {
+		o.skip = map[string]string{}
+	}
+	o.skip[field] = why
+	return true
+}
+
+// field is what of a component a fault is about, as far as a patch can say it
+// in its place.
+func field(f appmodel.Fault, at string) string {
+	if m := regexp.MustCompile(`would share volume "([^"]+)"`).FindStringSubmatch(f.Problem); m != nil {
+		return "volumes/" + m[1]
+	}
+	rest := regexp.MustCompile(`^\.(?:(?:initContainers|sidecars)\[[^\]]*\]\.)?`).ReplaceAllString(strings.TrimPrefix(f.Path, at), "")
+	m := regexp.MustCompile(`^(\w+)(?:\["?([^\]"]*))?`).FindStringSubmatch(rest)
+	if m == nil || !strings.HasPrefix(at, "components[") {
+		return ""
+	}
+	switch m[1] {
+	case "env", "volumes", "mounts":
+		return m[1] + "/" + m[2]
+	case "args", "command", "workingDir", "probes", "resources", "lifecycle", "scheduling", "annotations", "envFrom":
+		return m[1]
+	}
+	return ""
 }
 
 // owns says whose fault a fault at or below a path is.
@@ -203,7 +247,7 @@ func (im *importer) note(format string, args ...any) {
 func (im *importer) build() {
 	im.app = &appmodel.Application{APIVersion: appmodel.APIVersion, Kind: appmodel.KindApplication}
 	im.report = &Report{Notes: slices.Clone(im.notes)}
-	im.parts, im.raw, im.owners, im.pending = nil, nil, nil, nil
+	im.parts, im.raw, im.owners, im.pending, im.outside = nil, nil, nil, nil, nil
 	im.ids, im.routeIDs, im.groupNames, im.patchIDs, im.volumes = names{}, names{}, names{}, names{}, names{}
 	im.configs, im.secrets, im.claims, im.accounts = map[string]*group{}, map[string]*group{}, map[string]*object{}, map[string]*object{}
 	im.services = map[string]*service{}
@@ -219,6 +263,7 @@ func (im *importer) build() {
 	im.index()
 	im.identify()
 	im.connect()
+	im.external()
 	for _, p := range im.parts {
 		im.fill(p)
 	}
@@ -229,7 +274,7 @@ func (im *importer) build() {
 		im.patches(p)
 		im.app.Components = append(im.app.Components, p.comp)
 	}
-	im.external()
+	im.app.Components = append(im.app.Components, im.outside...)
 	im.rest()
 	im.finishPatches()
 }

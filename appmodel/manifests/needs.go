@@ -18,7 +18,7 @@ type reference struct {
 }
 
 // address finds what may be a host in a URL, behind an @, or with a port.
-var address = regexp.MustCompile(`(?:([a-z][a-z0-9+.]*)://(?:[^\s/@"']*@)?|(^|[\s,;=("'@|]))([A-Za-z0-9][-A-Za-z0-9_.]*)(?::(\d{1,5}))?`)
+var address = regexp.MustCompile(`(?:[\s,;=("'|]?([a-z][a-z0-9+.]*)://(?:[^\s/@"']*@)?|(^|[\s,;=("'@|]))([A-Za-z0-9][-A-Za-z0-9_.]*)(?::(\d{1,5}))?`)
 
 // find finds the Services that a text names. A name alone counts where the
 // whole text is one and lone says that it may be.
@@ -93,10 +93,20 @@ func (im *importer) needsOf(p *part, name, text string) {
 	}
 }
 
+// reads notes that a component reads a ConfigMap, whose values may name others.
+func (im *importer) reads(p *part, g *group) {
+	for _, text := range g.texts {
+		im.needsOf(p, "", text)
+	}
+}
+
 // need is the component's need of what a reference leads to; nil if that is no
 // component.
 func (im *importer) need(p *part, r reference) *appmodel.Need {
 	to := r.to.part
+	if to == nil && r.to.outer != "" && !slices.ContainsFunc(p.comp.Needs, func(n appmodel.Need) bool { return n.Component == r.to.outer }) {
+		p.comp.Needs = append(p.comp.Needs, appmodel.Need{Component: r.to.outer})
+	}
 	if to == nil {
 		return nil
 	}

@@ -21,7 +21,7 @@ func (im *importer) volumesOf(p *part) {
 	for _, v := range p.pod.get("volumes").list() {
 		name := v.get("name").text()
 		to := p.at + ".volumes[" + name + "]"
-		if !isLabel(name) {
+		if !isLabel(name) || p.obj.skip["volumes/"+name] != "" {
 			continue
 		}
 		out := appmodel.Volume{Name: name}
@@ -48,6 +48,7 @@ func (im *importer) volumesOf(p *part) {
 			if g == nil {
 				continue
 			}
+			im.reads(p, g)
 			out.Kind, out.Config, out.Mode = appmodel.VolumeConfig, g.name, mode(v.get("configMap", "defaultMode"), to)
 			v.get("configMap", "name").take(to + ".config")
 		case v.get("secret", "secretName") != nil:
@@ -176,7 +177,7 @@ func (p *part) mounts(mounts *place, at string) []appmodel.Mount {
 		where := m.get("mountPath").text()
 		to := at + `.mounts["` + where + `"]`
 		clean := strings.HasPrefix(where, "/") && (path.Clean(where) == where || path.Clean(where)+"/" == where) && where != "/"
-		if !p.mountable[m.get("name").text()] || !clean || strings.ContainsAny(where, ":") {
+		if !p.mountable[m.get("name").text()] || !clean || strings.ContainsAny(where, ":") || p.obj.skip["mounts/"+where] != "" {
 			continue
 		}
 		out = append(out, appmodel.Mount{Path: m.get("mountPath").str(to), Volume: m.get("name").str(to + ".volume"),
@@ -191,7 +192,7 @@ func (im *importer) security(p *part) {
 	at := p.at + ".security"
 	p.comp.Security = s
 	pod := p.pod.get("securityContext")
-	s.Level = p.level()
+	s.Level = p.level(im.checks)
 	confined := func(x *place, value string) {
 		switch {
 		case x == nil || !x.is(value):
@@ -304,14 +305,10 @@ func profile(x *place, to string) string {
 // level is the strictest level of the Pod Security Standards that the pods
 // keep. A missing seccomp profile is no reason against restricted: nothing is
 // asked for that it forbids.
-func (p *part) level() appmodel.SecurityLevel {
+func (p *part) level(checks policy.Evaluator) appmodel.SecurityLevel {
 	data, _ := json.Marshal(map[string]any{"metadata": p.obj.at(append(p.obj.podPath(), "metadata")...).plain(), "spec": p.pod.plain()})
 	var t corev1.PodTemplateSpec
 	if json.Unmarshal(data, &t) != nil {
-		return appmodel.LevelPrivileged
-	}
-	checks, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
-	if err != nil {
 		return appmodel.LevelPrivileged
 	}
 	passes := func(level api.Level) bool {
@@ -393,6 +390,9 @@ func (im *importer) serviceAccount(p *part, o *object, to string) map[string]str
 
 // scheduling reads on which nodes pods may run.
 func (p *part) scheduling() {
+	if p.obj.skip["scheduling"] != "" {
+		return
+	}
 	s, at := appmodel.Scheduling{}, p.at+".scheduling"
 	if sel := p.pod.get("nodeSelector"); len(sel.entries()) > 0 {
 		s.NodeSelector = sel.texts()
@@ -414,7 +414,8 @@ func (p *part) scheduling() {
 		if over == "" {
 			over = key
 		}
-		plain := maps.Equal(c.get("labelSelector", "matchLabels").texts(), p.selector) && len(c.get("labelSelector").entries()) == 1 && p.kubernetes.Selector != nil
+		plain := maps.Equal(c.get("labelSelector", "matchLabels").texts(), p.selector) && len(c.get("labelSelector").entries()) == 1 && p.kubernetes.Selector != nil &&
+			(c.get("whenUnsatisfiable").is("DoNotSchedule") || c.get("whenUnsatisfiable").is("ScheduleAnyway"))
 		for _, f := range c.entries() {
 			plain = plain && slices.Contains([]string{"topologyKey", "maxSkew", "whenUnsatisfiable", "labelSelector"}, f.key)
 		}

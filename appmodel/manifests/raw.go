@@ -21,6 +21,7 @@ func (im *importer) external() {
 			continue
 		}
 		id := im.ids.take(o.name)
+		im.services[o.name].outer = id
 		at := "components[" + id + "]"
 		im.owns(at, o)
 		o.mapped = true
@@ -28,7 +29,7 @@ func (im *importer) external() {
 		o.identity(at + ".aliases[" + o.name + "]")
 		o.at("spec", "type").take(at + ".kind")
 		o.at("spec", "externalName").take(at + ".external.hosts")
-		im.app.Components = append(im.app.Components, c)
+		im.outside = append(im.outside, c)
 		im.patchLater(o, appmodel.PatchTarget{Kind: "Service", Component: id, Name: o.name}, nil)
 	}
 }
@@ -99,6 +100,9 @@ func (im *importer) rest() {
 		}
 		at := "components[" + home + "].objects[" + manifestKey(o) + "]"
 		im.owns(at, o)
+		for _, key := range []string{"app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"} {
+			o.at("metadata", "labels", key).settle(fidelity.Degraded, at, "Appspan writes this label itself")
+		}
 		o.root.settle(fidelity.Raw, at, cmp.Or(o.forced, "the application has no field for "+o.kind))
 		objects = append(objects, appmodel.RawObject{Manifest: manifest})
 	}
@@ -150,6 +154,13 @@ func (im *importer) finishPatches() {
 	for _, p := range im.pending {
 		if p.obj != nil && p.obj.forced == "" {
 			im.patch(p)
+		}
+	}
+	for _, o := range im.reader.objects {
+		for _, f := range slices.Sorted(maps.Keys(o.skip)) {
+			if o.forced == "" {
+				im.note("%s: a patch keeps %s, which no field can hold: %s", o.display, f, o.skip[f])
+			}
 		}
 	}
 	im.note("objects carry the labels of Appspan besides their own; those of a component carry the labels of its pods")

@@ -45,17 +45,28 @@ type object struct {
 	// forced says why no field may hold the object, refused why it cannot
 	// even be kept raw.
 	forced, refused string
-	mapped          bool     // some mapping took it
-	unknown         []*place // fields that its kind does not have
+	mapped          bool              // some mapping took it
+	unknown         []*place          // fields that its kind does not have
+	skip            map[string]string // fields that the model refuses, which a patch keeps, and why
 }
 
-// is reports whether the object is of a kind of a group, whatever the version.
+// is reports whether the object is of a kind of a group, in a version that is
+// known here.
 func (o *object) is(group, kind string) bool {
-	g, _, found := strings.Cut(o.apiVersion, "/")
+	g, version, found := strings.Cut(o.apiVersion, "/")
 	if !found {
-		g = ""
+		g, version = "", o.apiVersion
 	}
-	return o.kind == kind && g == group
+	known := []string{"v1"}
+	switch group {
+	case "autoscaling":
+		known = append(known, "v2")
+	case "gateway.networking.k8s.io":
+		known = append(known, "v1beta1", "v1alpha3", "v1alpha2")
+	case "keda.sh":
+		known = []string{"v1alpha1"}
+	}
+	return o.kind == kind && g == group && slices.Contains(known, version)
 }
 
 // at is the metadata, spec, … of the object.

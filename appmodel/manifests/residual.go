@@ -128,9 +128,7 @@ func (im *importer) patch(p *patch) {
 			spec = map[string]any{}
 			apply["spec"] = spec
 		}
-		for k, v := range p.extra {
-			spec[k] = v
-		}
+		overlay(spec, p.extra)
 	}
 	if len(apply) == 0 && len(p.remove) == 0 {
 		return
@@ -157,7 +155,7 @@ func (im *importer) unreachable(o *object) {
 		for _, f := range meta.get(field).entries() {
 			switch {
 			case strings.HasPrefix(f.key, "app.kubernetes.io/managed-by"):
-				f.settle(fidelity.Implied, "", "Appspan manages it, and says so")
+				f.settle(fidelity.Degraded, "", "Appspan manages it, and says so")
 			case strings.HasPrefix(f.key, "appspan.dev/"), strings.HasPrefix(f.key, "applyset.kubernetes.io/"):
 				f.settle(fidelity.Unsupported, "", "the key is reserved")
 			case strings.HasPrefix(f.key, "meta.helm.sh/"):

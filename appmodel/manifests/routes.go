@@ -103,8 +103,6 @@ func (im *importer) exposed(s *service) {
 	}
 	if name := x.at.get("name"); name.null() || name.is("") {
 		im.last().remove = []string{"spec.ports[route].name"}
-	} else {
-		name.shaped(at+kind, "")
 	}
 	im.app.Routes = append(im.app.Routes, r)
 }

@@ -20,7 +20,7 @@ func (im *importer) scaling() {
 				kind = "Deployment"
 			}
 			p := im.partOf(kind, ref.get("name").text())
-			if p == nil {
+			if p == nil || ref.get("apiVersion") != nil && !ref.get("apiVersion").is(p.obj.apiVersion) {
 				continue
 			}
 			if o.kind == "ScaledObject" || o.forced != "" || !im.autoscale(p, o) {
@@ -60,11 +60,13 @@ func (im *importer) autoscale(p *part, o *object) bool {
 		amount := &appmodel.ResourceMetric{Utilization: int(target.get("averageUtilization").count()), Average: appmodel.Quantity(target.get("averageValue").text())}
 		name := m.get("resource", "name").text()
 		switch {
-		case m.get("type").is("Resource") && (name == "cpu" || name == "memory") && (amount.Utilization > 0) != (amount.Average != ""):
+		case m.get("type").is("Resource") && (name == "cpu" || name == "memory") &&
+			(amount.Utilization > 0 && target.get("type").is("Utilization")) != (amount.Average != "" && target.get("type").is("AverageValue")) && len(target.entries()) == 2:
 			if metric.CPU = amount; name == "memory" {
 				metric.CPU, metric.Memory = nil, amount
 			}
-		case m.get("type").is("Pods") && m.get("pods", "metric", "selector") == nil && m.get("pods", "target", "averageValue") != nil:
+		case m.get("type").is("Pods") && m.get("pods", "metric", "selector") == nil && m.get("pods", "target", "averageValue") != nil &&
+			m.get("pods", "target", "type").is("AverageValue"):
 			name = m.get("pods", "metric", "name").text()
 			metric.Name = name
 			metric.Custom = &appmodel.CustomMetric{Metric: name, Target: appmodel.Quantity(m.get("pods", "target", "averageValue").text())}

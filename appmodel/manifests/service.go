@@ -17,6 +17,8 @@ type service struct {
 	part  *part
 	ports []servicePort
 	role  role
+	// outer is the component of what runs elsewhere, to which it is a name.
+	outer string
 }
 
 // role is what a Service is for a component.
@@ -282,7 +284,7 @@ func (p *part) containerPorts(k *place, at string) {
 			x.get("containerPort").take(to + ".port")
 			x.get("protocol").take(to + ".protocol")
 			if name := x.get("name"); name.is(port.Name) && port.Name != "" {
-				name.shaped(to+".name", "")
+				name.shaped(to+".name", "a patch writes it into the pods too")
 			}
 		}
 	}
@@ -425,8 +427,6 @@ func (s *service) reconcile(im *importer, ports []appmodel.Port, to string) {
 			remove = append(remove, "spec.ports["+servedAs(ports[i])+"].name")
 		case name.is(ports[i].Name):
 			name.take(at + ".name")
-		default:
-			name.shaped(at+".name", "")
 		}
 	}
 	for i, port := range ports {
@@ -437,11 +437,9 @@ func (s *service) reconcile(im *importer, ports []appmodel.Port, to string) {
 	list := o.at("spec", "ports")
 	patched := len(remove) > 0
 	list.leaves(func(l *place) { patched = patched || l.form || l.fate == nil })
-	switch {
-	case len(ports) > 0 && (len(matched) == 0 || patched && ambiguous(list, "port")):
+	if len(ports) > 0 && (len(matched) == 0 || patched && ambiguous(list, "port")) {
 		remove = []string{"spec.ports"}
 		list.leaves(func(l *place) { l.form = l.value != nil })
-	case len(ports) == 0:
 	}
 	patch.remove = append(patch.remove, remove...)
 }

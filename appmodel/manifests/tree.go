@@ -155,6 +155,11 @@ func (p *place) yes(to string) bool {
 // strings reads a list of scalars into a field.
 func (p *place) strings(to string) []string {
 	p.take(to)
+	return p.texted()
+}
+
+// texted is a list of scalars, and accounts for nothing.
+func (p *place) texted() []string {
 	var out []string
 	for _, i := range p.list() {
 		out = append(out, i.text())

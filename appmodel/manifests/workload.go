@@ -153,7 +153,7 @@ func (im *importer) part(o *object, id string) *part {
 		p.kubernetes.Selector = p.selector
 	}
 	for _, f := range meta.get("annotations").entries() {
-		if f.fate != nil || o.is("", "Pod") && (strings.HasPrefix(f.key, "helm.sh/") || strings.HasPrefix(f.key, "meta.helm.sh/")) {
+		if f.fate != nil || o.skip["annotations"] != "" || o.is("", "Pod") && (strings.HasPrefix(f.key, "helm.sh/") || strings.HasPrefix(f.key, "meta.helm.sh/")) {
 			continue
 		}
 		p.comp.Annotations[f.key] = f.str(p.at + ".annotations[" + f.key + "]")
@@ -307,7 +307,12 @@ func (p *part) update(spec *place) {
 			u.Strategy = "rolling"
 		}
 	}
-	strategy.get("type").take(at + ".strategy")
+	if kind := strategy.get("type"); p.obj.kind == "StatefulSet" && u.Strategy == "" && kind != nil {
+		kind.shaped(at+".strategy", "the default of Kubernetes, which fills in more where it is left out")
+	}
+	if kind := strategy.get("type"); kind.is("RollingUpdate") || u.Strategy != "" && kind.text() != "" && u.Strategy != "rolling" {
+		kind.take(at + ".strategy")
+	}
 	u.MaxUnavailable = appmodel.IntOrPercent(rolling.get("maxUnavailable").str(at + ".maxUnavailable"))
 	u.MaxSurge = appmodel.IntOrPercent(rolling.get("maxSurge").str(at + ".maxSurge"))
 	if p.obj.kind == "DaemonSet" && rolling.get("maxSurge").is("0") {
@@ -434,7 +439,7 @@ func (im *importer) cron(p *part, spec *place) {
 		if p.comp.Labels[f.key] == f.text() {
 			f.take(p.at + ".labels[" + f.key + "]")
 		} else if strings.HasPrefix(f.key, "app.kubernetes.io/managed-by") {
-			f.settle(fidelity.Implied, "", "Appspan manages it, and says so")
+			f.settle(fidelity.Degraded, "", "Appspan manages it, and says so")
 		}
 	}
 }
