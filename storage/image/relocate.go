@@ -29,10 +29,13 @@ type RelocateOptions struct {
 	// Name gives the path of an image below the target. Nil is DefaultName.
 	// Images of two repositories must not get the same path.
 	Name func(src Ref) string
-	// NoTags leaves tags out, in the target and in references, for registries
-	// in which a tag can't be moved. Their digests say all that is needed; some
-	// registries remove what has no tag.
-	NoTags bool
+	// Tag gives the tag of an image in the target; src has the digest that it
+	// was found to be. Nil keeps the tag, "" leaves it out: what counts is the
+	// digest. Where tags can't be moved, or where what lost its tag is removed
+	// though a release may still need it, make one that has the digest in it:
+	//
+	//	func(src image.Ref) string { return src.Tag + "-" + src.Digest[7:19] }
+	Tag func(src Ref) string
 }
 
 // DefaultName is where an image stands below the target of a relocation: the
@@ -54,12 +57,15 @@ func DefaultName(src Ref) string {
 //
 // It relocates what the document says: apply overrides and answers first.
 func (c *Client) Relocate(ctx context.Context, app *appmodel.Application, to string, opts *RelocateOptions) (*Map, error) {
-	o := RelocateOptions{Name: DefaultName}
+	var o RelocateOptions
 	if opts != nil {
 		o = *opts
-		if o.Name == nil {
-			o.Name = DefaultName
-		}
+	}
+	if o.Name == nil {
+		o.Name = DefaultName
+	}
+	if o.Tag == nil {
+		o.Tag = func(src Ref) string { return src.Tag }
 	}
 	j := c.newJob(&o.CopyOptions)
 	defer j.events.close()
@@ -79,7 +85,7 @@ func (c *Client) Relocate(ctx context.Context, app *appmodel.Application, to str
 // relocation is a Relocate under way.
 type relocation struct {
 	to     Ref // only Registry and, as the path, Repository
-	noTags bool
+	tag    func(Ref) string
 	images []*moving // one for each reference that is written, sorted
 	notes  []Note
 }
@@ -97,7 +103,7 @@ type moving struct {
 
 // plan says what goes where, without asking anybody.
 func plan(app *appmodel.Application, to string, o *RelocateOptions) (*relocation, error) {
-	r := &relocation{noTags: o.NoTags}
+	r := &relocation{tag: o.Tag}
 	if err := r.target(to); err != nil {
 		return nil, err
 	}
@@ -151,13 +157,7 @@ func (r *relocation) place(m *moving, name func(Ref) string) error {
 		m.dst, m.inPlace = m.src, true
 		return nil
 	}
-	m.dst = Ref{Registry: r.to.Registry, Repository: prefix + name(m.src), Tag: m.src.Tag}
-	if m.src.Digest == "" {
-		m.dst.Tag = cmp.Or(m.src.Tag, defaultTag)
-	}
-	if r.noTags {
-		m.dst.Tag = ""
-	}
+	m.dst = Ref{Registry: r.to.Registry, Repository: prefix + name(m.src)}
 	if err := m.dst.check(); err != nil {
 		return fmt.Errorf("in the target it would be named %s: %w: give it another name by RelocateOptions.Name", m.dst, err)
 	}
@@ -169,12 +169,26 @@ func (r *relocation) place(m *moving, name func(Ref) string) error {
 
 // resolve turns every reference into a digest.
 func (r *relocation) resolve(ctx context.Context, j *job) error {
+	var done atomic.Int64
 	return each(ctx, j.opts.Concurrency, r.images, func(ctx context.Context, m *moving) (err error) {
 		m.desc, err = resolve(ctx, j.client.repository(m.src), m.src)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.path, wrap("resolve", m.src, err))
 		}
-		j.events.send(appspan.Event{Kind: appspan.EventProgress, Phase: PhaseResolve, Object: "Image " + m.src.String(), Message: m.from + " is " + m.desc.Digest.String()})
+		j.events.send(appspan.Event{Kind: appspan.EventProgress, Phase: PhaseResolve, Object: "Image " + m.src.String(),
+			Message: m.from + " is " + m.desc.Digest.String(), Done: int(done.Add(1)), Total: len(r.images)})
+		if m.inPlace {
+			m.dst.Digest = m.desc.Digest.String()
+			return nil
+		}
+		found := m.src
+		if found.Digest == "" {
+			found.Tag = cmp.Or(found.Tag, defaultTag)
+		}
+		found.Digest = m.desc.Digest.String()
+		if m.dst.Tag = r.tag(found); m.dst.check() != nil {
+			return fmt.Errorf("%s: %w: %s can't have the tag %q: give it another one by RelocateOptions.Tag", m.path, appspan.ErrInvalid, m.dst.Name(), m.dst.Tag)
+		}
 		return nil
 	})
 }
@@ -197,11 +211,7 @@ func (r *relocation) groups() []*group {
 	for _, pinned := range []bool{false, true} {
 		for _, m := range r.images {
 			found := m.desc.Digest.String()
-			if m.inPlace {
-				m.dst.Digest = found
-				continue
-			}
-			if (m.src.Digest != "") != pinned {
+			if m.inPlace || (m.src.Digest != "") != pinned {
 				continue
 			}
 			if owner, taken := owners[m.dst]; taken && owner != found {

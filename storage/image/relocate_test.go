@@ -26,11 +26,12 @@ type internet struct {
 	t      *testing.T
 	hosts  map[string]*registry
 	before func(*http.Request) *http.Response
+	tries  int          // further ones of a request
 	sent   atomic.Int64 // bytes of blobs that were uploaded
 }
 
 func newInternet(t *testing.T, hosts ...string) *internet {
-	n := &internet{t: t, hosts: map[string]*registry{}}
+	n := &internet{t: t, hosts: map[string]*registry{}, tries: -1}
 	for _, host := range hosts {
 		n.hosts[host] = &registry{Registry: ocimem.New(), t: t, host: host}
 	}
@@ -38,7 +39,7 @@ func newInternet(t *testing.T, hosts ...string) *internet {
 }
 
 func (n *internet) client() *image.Client {
-	return image.NewClient(&image.ClientOptions{Retries: -1, Transport: wire(func(req *http.Request) (*http.Response, error) {
+	return image.NewClient(&image.ClientOptions{Retries: n.tries, Transport: wire(func(req *http.Request) (*http.Response, error) {
 		if n.before != nil {
 			if resp := n.before(req); resp != nil {
 				resp.Request = req
@@ -265,7 +266,10 @@ func TestNamesInTheTarget(t *testing.T) {
 			opts: &image.RelocateOptions{Name: func(image.Ref) string { return "../Nginx" }}},
 		"a name that is too long": {images: []string{"nginx:1"}, err: appspan.ErrInvalid,
 			opts: &image.RelocateOptions{Name: func(image.Ref) string { return strings.Repeat("x", 300) }}},
-		"no tags":                  {images: []string{"nginx:1"}, opts: &image.RelocateOptions{NoTags: true}, want: []string{"m.example.com/mirror/docker.io/library/nginx"}},
+		"no tags": {images: []string{"nginx:1"}, opts: &image.RelocateOptions{Tag: func(image.Ref) string { return "" }}, want: []string{"m.example.com/mirror/docker.io/library/nginx"}},
+		"tags with the digest": {images: []string{"quay.io/x/nginx"}, opts: &image.RelocateOptions{Tag: func(src image.Ref) string { return src.Tag + "-" + src.Digest[:6] }},
+			want: []string{"m.example.com/mirror/quay.io/x/nginx:latest-sha256"}},
+		"tags that are none":       {images: []string{"nginx:1"}, opts: &image.RelocateOptions{Tag: func(image.Ref) string { return "a/b" }}, err: appspan.ErrInvalid},
 		"what is there stays":      {images: []string{"m.example.com/mirror/own/app:1"}, want: []string{"m.example.com/mirror/own/app:1"}},
 		"a path is not a prefix":   {images: []string{"m.example.com/mirror2/app:1"}, want: []string{"m.example.com/mirror/m.example.com/mirror2/app:1"}},
 		"one image, two spellings": {images: []string{"nginx:1", "docker.io/library/nginx:1"}, want: []string{"m.example.com/mirror/docker.io/library/nginx:1", "m.example.com/mirror/docker.io/library/nginx:1"}},

@@ -205,12 +205,12 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 				// Its token ended while it was sent. The library would send it again,
 				// which a stream can't be; whoever has the stream can.
 				_ = resp.Body.Close()
-				return nil, appspan.MarkRetryable(fmt.Errorf("%w: %s answers %s", appspan.ErrDenied, req.URL.Host, http.StatusText(resp.StatusCode)), 0)
+				return nil, appspan.MarkRetryable(answered(appspan.ErrDenied, req, resp), 0)
 			}
 			if !transientStatus(resp.StatusCode) {
 				return resp, nil
 			}
-			err = appspan.MarkRetryable(fmt.Errorf("%w: %s answers %s", appspan.ErrUnavailable, req.URL.Host, http.StatusText(resp.StatusCode)), retryAfter(resp))
+			err = appspan.MarkRetryable(answered(appspan.ErrUnavailable, req, resp), retryAfter(resp))
 			_ = resp.Body.Close()
 		} else if err = transient(err); !appspan.Retryable(err) {
 			return nil, err
@@ -233,6 +233,10 @@ func (t *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+}
+
+func answered(kind error, req *http.Request, resp *http.Response) error {
+	return fmt.Errorf("%w: %s answers %d %s", kind, req.URL.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
 }
 
 // spent is an error of a request that was sent as often as it may be.
