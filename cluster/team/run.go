@@ -12,7 +12,6 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/storage"
-	"github.com/appspan-dev/appspan/storage/driver"
 )
 
 // DriftPolicy says what [Teams.Run] does about what is not as it is recorded.
@@ -113,15 +112,32 @@ func (t *Teams) Run(ctx context.Context, opts *RunOptions) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil: // the lease was lost
-		case errors.Is(err, appspan.ErrUnavailable) && !errors.Is(err, driver.ErrClosed):
+		case errors.Is(err, appspan.ErrUnavailable):
 			o.Logger.Warn("the records do not answer", "error", err)
 			if !pause(ctx, spread(o.TTL)) {
 				return nil
+			}
+			if err := t.answers(ctx); err != nil {
+				return fmt.Errorf("teams: %w", err)
 			}
 		default:
 			return fmt.Errorf("teams: %w", err)
 		}
 	}
+}
+
+// answers waits until the records answer, or ctx ends; the error is that of
+// records which never will, because they are closed.
+func (t *Teams) answers(ctx context.Context) error {
+	for e, err := range t.records.Watch(ctx, teamPrefix, nil) {
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err != nil || e.Type != storage.Stale {
+			return nil
+		}
+	}
+	return nil
 }
 
 // pause waits, and reports whether it did to the end.

@@ -524,6 +524,19 @@ func TestOfTwoProcessesOneRepairsAndTheOtherTakesOver(t *testing.T) {
 	})
 }
 
+func TestRunEndsWithRecordsThatAreClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		ended := make(chan error)
+		go func() { ended <- w.Run(t.Context(), nil) }()
+		synctest.Wait()
+		require.NoError(t, w.records.Close())
+		require.ErrorIs(t, <-ended, appspan.ErrUnavailable)
+		require.ErrorIs(t, w.Run(t.Context(), nil), appspan.ErrUnavailable, "also from the beginning")
+	})
+}
+
 func TestRunSaysWhatIsWrongAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
