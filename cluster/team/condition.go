@@ -22,7 +22,8 @@ const (
 	Synced State = "synced"
 	// Drifted: something is not as it is recorded, and was not repaired.
 	Drifted State = "drifted"
-	// Unknown: the cluster did not answer, or nobody has looked yet.
+	// Unknown: the cluster did not answer, or could not be looked at, or nobody
+	// has looked yet.
 	Unknown State = "unknown"
 )
 
@@ -166,7 +167,8 @@ func (t *Teams) note(ctx context.Context, d document, p ClusterPlan) (news bool,
 		if err != nil {
 			return nil, err
 		}
-		if news = c.take(p, now); !news && p.Unknown {
+		said := c.Error
+		if news = c.take(p, now); !news && c.State == Unknown && c.Error == said {
 			return old, nil
 		}
 		c.keep(d.Namespaces(p.Cluster), p.namespaces)
@@ -207,7 +209,7 @@ func (c *Condition) take(p ClusterPlan, now time.Time) (news bool) {
 	}
 	f.Error = cut(f.Error, maxOutcome)
 	switch {
-	case p.Unknown:
+	case p.Unknown || p.Error != "":
 		f.State = Unknown
 	case p.Clean():
 		f.State = Synced

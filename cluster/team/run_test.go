@@ -254,6 +254,7 @@ func TestAClusterThatDoesNotAnswerIsUnknownSinceThenAndKeepsNoOtherWaiting(t *te
 	t.Parallel()
 	for name, rule := range map[string]fault.Rule{
 		"it refuses": {Err: errors.Join(appspan.ErrUnavailable, errors.New("cut off"))}, "it is silent": {Hang: true},
+		"it lets nobody look": {Op: fault.List, Err: errors.Join(appspan.ErrDenied, errors.New("no rights"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
