@@ -84,6 +84,7 @@ func NewClient(opts *ClientOptions) *Client {
 	if c.transport = c.opts.Transport; c.transport == nil {
 		dialer := &net.Dialer{Timeout: 30 * time.Second}
 		c.own = &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 20 * time.Second, ForceAttemptHTTP2: true,
+			DisableCompression:  true, // what has a digest must come as it is
 			MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10}
 		c.transport = c.own
 	}

@@ -237,10 +237,13 @@ func (t *transfer) arrived(desc ocispec.Descriptor, counter *atomic.Int64, how s
 	if !isManifest(desc.MediaType) {
 		t.job.shared.settle(t.blob(desc), t)
 	}
-	t.job.events.send(appspan.Event{Kind: appspan.EventProgress, Phase: PhaseCopy, Object: "Image " + t.src.String(),
-		Message: fmt.Sprintf("%s %s, %d bytes", desc.Digest, how, desc.Size),
-		Done:    int(t.sent.Load() + t.mounted.Load() + t.existing.Load()), Total: len(t.graph.order) + len(t.graph.blobs)})
+	t.progress(fmt.Sprintf("%s %s, %d bytes", desc.Digest, how, desc.Size))
 	return nil
+}
+
+func (t *transfer) progress(message string) {
+	t.job.events.send(appspan.Event{Kind: appspan.EventProgress, Phase: PhaseCopy, Object: "Image " + t.src.String(), Message: message,
+		Done: int(t.sent.Load() + t.mounted.Load() + t.existing.Load()), Total: len(t.graph.order) + len(t.graph.blobs)})
 }
 
 // tag makes a tag stand for a manifest that is there; nothing is written if

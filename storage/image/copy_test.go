@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -321,6 +322,40 @@ func TestEventsTellHowACopyGoes(t *testing.T) {
 	last := events[len(events)-1]
 	require.Equal(t, appspan.EventState, last.Kind)
 	require.Contains(t, last.Message, "5 sent")
+}
+
+func TestABigBlobTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	src, dst := newRegistry(t), newRegistry(t)
+	src.image("web", "1", strings.Repeat("0123456789abcdef", 3<<20))
+	wait, more := make(chan struct{}), make(chan string, 10)
+	dst.intercept(func(_ http.ResponseWriter, req *http.Request) bool {
+		if req.Method == http.MethodPut && req.ContentLength > 1<<20 {
+			req.Body = struct {
+				io.Reader
+				io.Closer
+			}{io.MultiReader(io.LimitReader(req.Body, 40<<20), gate{wait}, req.Body), req.Body}
+		}
+		return false
+	})
+	_, err := newClient(t, image.ClientOptions{}, src, dst).Copy(t.Context(), dst.ref("web:1"), src.ref("web:1"), &image.CopyOptions{OnEvent: func(e appspan.Event) {
+		if strings.Contains(e.Message, "of 50331648 bytes") {
+			if len(more) == 0 {
+				close(wait)
+			}
+			more <- e.Message
+		}
+	}})
+	require.NoError(t, err)
+	require.NotEmpty(t, more)
+}
+
+// gate holds a reader up until it is open.
+type gate struct{ open chan struct{} }
+
+func (g gate) Read([]byte) (int, error) {
+	<-g.open
+	return 0, io.EOF
 }
 
 func TestACancelledCopyEnds(t *testing.T) {

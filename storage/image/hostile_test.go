@@ -257,6 +257,33 @@ func TestACredentialStaysWithItsRegistry(t *testing.T) {
 		}
 	})
 
+	t.Run("a redirect's host may not ask for it", func(t *testing.T) {
+		t.Parallel()
+		src, dst := newRegistry(t), newRegistry(t)
+		src.image("web", "1", "layer")
+		var thief *spy
+		thief = newSpy(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Add("WWW-Authenticate", `Bearer realm="http://`+thief.host+`/token",service="`+src.host+`"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		})
+		src.intercept(func(w http.ResponseWriter, req *http.Request) bool {
+			if !basic(w, req) {
+				return true
+			}
+			if strings.Contains(req.URL.Path, "/blobs/") {
+				http.Redirect(w, req, "http://"+thief.host+"/", http.StatusTemporaryRedirect)
+				return true
+			}
+			return false
+		})
+		c := newClient(t, image.ClientOptions{Credentials: credentials(src.host), PlainHTTP: []string{thief.host}}, src, dst)
+		_, err := c.Copy(t.Context(), dst.ref("web:1"), src.ref("web:1"), nil)
+		require.ErrorIs(t, err, appspan.ErrDenied)
+		for _, saw := range thief.requests() {
+			require.NotContains(t, saw, "Authorization")
+		}
+	})
+
 	t.Run("a redirect to a host without TLS is refused", func(t *testing.T) {
 		t.Parallel()
 		src, dst := newRegistry(t), newRegistry(t)

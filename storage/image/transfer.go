@@ -38,18 +38,26 @@ func (s *source) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadClo
 		free()
 		return nil, err
 	}
-	return &blobReader{body: body, free: free, left: desc.Size, want: desc.Digest, sum: desc.Digest.Algorithm().Hash()}, nil
+	r := &blobReader{body: body, free: free, left: desc.Size, want: desc.Digest, sum: desc.Digest.Algorithm().Hash()}
+	r.passed = func() {
+		s.progress(fmt.Sprintf("%s is sent, %d of %d bytes", desc.Digest, desc.Size-r.left, desc.Size))
+	}
+	return r, nil
 }
 
 // blobReader passes on a blob and holds its last bytes back until the whole
 // is verified, so that nobody ever receives the whole of a wrong one.
 type blobReader struct {
-	body io.ReadCloser
-	free func()
-	left int64
-	want digest.Digest
-	sum  hash.Hash
+	body   io.ReadCloser
+	free   func()
+	passed func() // some more bytes
+	left   int64
+	quiet  int64 // since passed was called
+	want   digest.Digest
+	sum    hash.Hash
 }
+
+const tellEvery = 16 << 20 // bytes
 
 func (r *blobReader) Read(p []byte) (int, error) {
 	if r.left == 0 {
@@ -65,6 +73,10 @@ func (r *blobReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		return n, nil
+	}
+	if r.quiet += int64(n); r.quiet >= tellEvery {
+		r.quiet = 0
+		r.passed()
 	}
 	if err == io.EOF {
 		err = fmt.Errorf("blob %s: %w", r.want, io.ErrUnexpectedEOF)
