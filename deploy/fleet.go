@@ -26,15 +26,21 @@ type placed struct{ namespace, name string }
 // find lists the applications of the installation on a cluster by their
 // ApplySet parents.
 func (a applications) find(ctx context.Context, c *cluster.Cluster) ([]placed, error) {
+	return a.parents(ctx, c, "", "!"+labelRecycled)
+}
+
+// parents lists the ApplySet parents of the installation that a selector
+// chooses, in a namespace or in all.
+func (d *Deployer) parents(ctx context.Context, c *cluster.Cluster, namespace, selector string) ([]placed, error) {
 	var out []placed
-	q := cluster.Query{APIVersion: kindSecret.APIVersion, Kind: kindSecret.Kind, Projection: driver.Metadata,
-		Labels: appmodel.LabelInstallation + "=" + a.opts.Installation, Fields: "type=" + recordType}
+	q := cluster.Query{APIVersion: kindSecret.APIVersion, Kind: kindSecret.Kind, Namespace: namespace, Projection: driver.Metadata,
+		Labels: appmodel.LabelInstallation + "=" + d.opts.Installation + "," + selector, Fields: "type=" + recordType}
 	for obj, err := range c.List(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
 		app := placed{obj.Namespace, obj.Labels[appmodel.LabelApplication]}
-		s := scope{installation: a.opts.Installation, application: app.name, namespace: app.namespace}
+		s := scope{installation: d.opts.Installation, application: app.name, namespace: app.namespace}
 		if obj.Name == s.parent() { // labels can be copied, the name is bound to them
 			out = append(out, app)
 		}

@@ -54,6 +54,8 @@ type intent struct {
 	Command *Command `json:"command,omitempty"`
 	// Data says, for a removal, that data goes too.
 	Data bool `json:"data,omitempty"`
+	// Recycle says, for a removal, that it may be undone.
+	Recycle bool `json:"recycle,omitempty"`
 
 	resolved map[string]*layered // Resolved, as long as the plan is in memory
 }

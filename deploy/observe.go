@@ -166,6 +166,9 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 	if cause != nil {
 		v.causes = append(v.causes, *cause)
 	}
+	if !st.record.runs() {
+		return observedKinds(info, all), nil
+	}
 	v.revision, v.deployed = st.record.Revision, true
 	for key, known := range st.record.Inventory {
 		ref := refOfKey(key, v.scope.namespace)

@@ -33,6 +33,7 @@ const (
 	annotationKeep = "appspan.dev/keep"        // on an object that holds data
 	labelReleaseOf = "appspan.dev/release-of"  // on release Secrets
 	labelRevision  = "appspan.dev/revision"    // on release Secrets
+	labelRecycled  = "appspan.dev/recycled"    // on the ApplySet parent of what was removed
 	releaseType    = "appspan.dev/release"     // Secret type of releases
 	recordType     = "appspan.dev/application" // Secret type of the ApplySet parent
 	keptReleases   = 10
@@ -102,6 +103,8 @@ type record struct {
 	States states `json:"states,omitempty"`
 	// Lineage is where the application comes from; the releases hold more.
 	Lineage *Lineage `json:"lineage,omitempty"`
+	// Recycled says that it was removed, and may be brought back.
+	Recycled *recycled `json:"recycled,omitempty"`
 	// Removing: a removal has begun and not ended.
 	Removing bool `json:"removing,omitempty"`
 }
@@ -130,6 +133,9 @@ func (r *record) newest() *Release {
 	}
 	return &r.Releases[len(r.Releases)-1]
 }
+
+// runs reports whether the application is there.
+func (r *record) runs() bool { return r != nil && r.Recycled == nil }
 
 // clone copies what a caller may change.
 func (r *record) clone() *record {
@@ -259,16 +265,19 @@ func (d *Deployer) parentObject(s scope, r *record, generated secretValues) (dri
 		kinds = append(kinds, k.groupKind())
 	}
 	slices.Sort(kinds)
+	labels := map[string]string{
+		applySetID:                     s.applySet(),
+		appmodel.LabelInstallation:     s.installation,
+		appmodel.LabelApplication:      s.application,
+		"app.kubernetes.io/managed-by": "appspan",
+	}
+	if r.Recycled != nil {
+		labels[labelRecycled] = "true"
+	}
 	return driver.NewObject(&corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: s.parent(), Namespace: s.namespace,
-			Labels: map[string]string{
-				applySetID:                     s.applySet(),
-				appmodel.LabelInstallation:     s.installation,
-				appmodel.LabelApplication:      s.application,
-				"app.kubernetes.io/managed-by": "appspan",
-			},
+			Name: s.parent(), Namespace: s.namespace, Labels: labels,
 			Annotations: map[string]string{
 				applySetTooling: "appspan/v1",
 				applySetKinds:   strings.Join(slices.Compact(kinds), ","),

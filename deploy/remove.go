@@ -26,6 +26,9 @@ type RemoveOptions struct {
 	// with the sealed secrets that their data needs, and a later deployment of
 	// the same name takes them up again.
 	Data bool
+	// Recycle keeps what it takes to bring the application back, with its
+	// secrets: its newest release, and the namespace. See [Deployer.Recycled].
+	Recycle bool
 	// OnEvent hears how the plan goes.
 	OnEvent func(appspan.Event)
 }
@@ -43,7 +46,7 @@ func (d *Deployer) PlanRemove(ctx context.Context, application string, to Target
 		return nil, err
 	}
 	p := &Plan{Kind: KindRemove, Application: application, Installation: d.opts.Installation, Target: to,
-		intent: &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindRemove, Data: o.Data}}
+		intent: &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: KindRemove, Data: o.Data, Recycle: o.Recycle}}
 	events := newDispatcher(o.OnEvent)
 	defer events.close()
 	if err := d.planAll(ctx, p, events); err != nil {
@@ -85,7 +88,7 @@ func (d *Deployer) planRemoval(p *Plan, l *live, out *ClusterPlan) {
 			c := pruneChange(obj, known, p.intent.Data)
 			c.Reason = ""
 			if k == kindClaim && !p.intent.Data && (c.Action == ActionKeep || keptByTemplate(obj)) {
-				if l.state.record == nil {
+				if !l.state.record.runs() {
 					continue // kept by an earlier removal
 				}
 				c.Action, c.Reason = ActionKeep, "it holds data"
@@ -118,10 +121,13 @@ func removalRank(kind string) int {
 // remove makes a removal.
 func (a *applier) remove(ctx context.Context) error {
 	l := a.fresh.work.live
-	if len(a.fresh.Changes) == 0 && l.state.record == nil {
+	if len(a.fresh.Changes) == 0 && (l.state.record == nil || l.state.record.Recycled != nil && a.plan.intent.Recycle) {
 		a.result.Outcome = OutcomeUnchanged
 		a.result.Notes = append(a.result.Notes, "it is not there")
 		a.listKept()
+		if l.state.record != nil {
+			return nil
+		}
 		return a.forget(ctx) // an interrupted removal may have left the namespace
 	}
 	a.began = true
@@ -287,6 +293,9 @@ func (a *applier) forget(ctx context.Context) error {
 	l := a.fresh.work.live
 	ctx, cancel := draining(ctx)
 	defer cancel()
+	if a.plan.intent.Recycle && l.state.record != nil {
+		return a.recycle(ctx)
+	}
 	if err := a.deployer.forgetReleases(ctx, a.cluster, l.scope, math.MaxInt); err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *recor
 	release := Release{Revision: r.Revision, Kind: p.Kind, State: ReleaseApplying, Started: time.Now().UTC(), PlanHash: p.Hash, Subject: subject.String()}
 	release.RollbackTo = p.intent.FromRevision[w.live.cluster.Name()]
 	r.Releases = append(r.Releases, release)
-	r.Removing = false
+	r.Removing, r.Recycled = false, nil
 	return r
 }
 

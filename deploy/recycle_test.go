@@ -1,0 +1,81 @@
+package deploy_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/deploy/status"
+)
+
+func TestWhatWasRemovedComesBackFromTheRecycleBin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), on("a"))
+		w.deployed(shop(t, "web:1", "web:2"), on("a"))
+		secret := driver.Ref{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "shop-db"}
+		before, spec := w.get("a", secret)["data"], w.get("a", webRef)["spec"]
+		recycle := &deploy.RemoveOptions{Recycle: true}
+		_, err := w.For(appspan.Subject{ID: "ann"}).Remove(t.Context(), "shop", on("a"), recycle, nil)
+		require.NoError(t, err)
+		require.Len(t, w.objects("a", "shop"), 3, "the claim, the record and one release: %v", w.objects("a", "shop"))
+		s, err := w.Status(t.Context(), "shop", on("a"))
+		require.NoError(t, err)
+		require.Equal(t, status.Absent, s.Worst)
+		c, err := w.set.Cluster(t.Context(), "a")
+		require.NoError(t, err)
+		running, err := w.Applications().Running(t.Context(), c)
+		require.NoError(t, err)
+		require.Empty(t, running)
+		bin, err := w.Recycled(t.Context(), deploy.Target{Clusters: []string{"a"}})
+		require.NoError(t, err)
+		require.Len(t, bin, 1)
+		require.Equal(t, deploy.Recycled{Application: "shop", Namespace: "shop", Cluster: "a", Revision: 2, At: bin[0].At, By: "ann"}, bin[0])
+		again, err := w.Remove(t.Context(), "shop", on("a"), recycle, nil)
+		require.NoError(t, err)
+		require.Equal(t, deploy.OutcomeUnchanged, again.Cluster("a").Outcome)
+		_, err = w.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindStart}, nil)
+		require.ErrorContains(t, err, "restore it first")
+
+		_, err = w.Restore(t.Context(), "shop", on("a"), nil)
+		require.NoError(t, err)
+		require.Equal(t, before, w.get("a", secret)["data"], "its data has its password")
+		require.Equal(t, spec, w.get("a", webRef)["spec"])
+		require.Equal(t, status.Ready, w.value("a", "db"))
+		_, err = w.Restore(t.Context(), "shop", on("a"), nil)
+		require.ErrorIs(t, err, appspan.ErrNotFound)
+		bin, err = w.Recycled(t.Context(), deploy.Target{Clusters: []string{"a"}})
+		require.NoError(t, err)
+		require.Empty(t, bin)
+	})
+}
+
+func TestTheRecycleBinIsEmptiedByAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), both)
+		_, err := w.Remove(t.Context(), "shop", on("a"), &deploy.RemoveOptions{Recycle: true, Data: true}, nil)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		_, err = w.Remove(t.Context(), "shop", on("b"), &deploy.RemoveOptions{Recycle: true, Data: true}, nil)
+		require.NoError(t, err)
+		purged, err := w.Purge(t.Context(), both, time.Now().Add(-time.Minute))
+		require.NoError(t, err)
+		require.Len(t, purged, 1)
+		require.Equal(t, "a", purged[0].Cluster)
+		require.Empty(t, w.objects("a", "shop"))
+		require.NotEmpty(t, w.objects("b", "shop"))
+		w.deployed(shop(t), on("b"))
+		require.Equal(t, status.Ready, w.value("b", "web"), "a deployment takes it out of the bin")
+		bin, err := w.Recycled(t.Context(), both)
+		require.NoError(t, err)
+		require.Empty(t, bin)
+	})
+}
