@@ -30,10 +30,9 @@ func scoped(obj driver.Object) bool {
 	return err != nil || len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil
 }
 
-// bindingsIn reads who has rights in namespaces, or may act as their accounts
-// elsewhere: bindings in them, and those of the whole cluster that name an
-// account of theirs.
-func bindingsIn(ctx context.Context, c *cluster.Cluster, namespaces []string) ([]rbacv1.RoleBinding, error) {
+// bindingsIn reads who has rights in namespaces, and which rights of the whole
+// cluster their accounts have, and whoever else is named.
+func bindingsIn(ctx context.Context, c *cluster.Cluster, namespaces []string, named func(rbacv1.Subject) bool) ([]rbacv1.RoleBinding, error) {
 	var out []rbacv1.RoleBinding
 	list := func(kind, namespace string) error {
 		for obj, err := range c.List(ctx, cluster.Query{APIVersion: rbacVersion, Kind: kind, Namespace: namespace, Projection: driver.Trimmed}) {
@@ -45,7 +44,7 @@ func bindingsIn(ctx context.Context, c *cluster.Cluster, namespaces []string) ([
 				return err
 			}
 			b.Kind = kind
-			if namespace != "" && len(b.Subjects) > 0 || slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return accountIn(s, namespaces) }) {
+			if namespace != "" && len(b.Subjects) > 0 || slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool { return accountIn(s, namespaces) || named(s) }) {
 				out = append(out, b)
 			}
 		}
@@ -71,6 +70,12 @@ func accountIn(s rbacv1.Subject, namespaces []string) bool {
 	group, _ := strings.CutPrefix(s.Name, "system:serviceaccounts:")
 	return s.Kind == rbacv1.ServiceAccountKind && slices.Contains(namespaces, s.Namespace) ||
 		s.Kind == rbacv1.GroupKind && group != s.Name && slices.Contains(namespaces, group)
+}
+
+// own reports whether a subject is the team's user, or a member's account.
+func (r *reconciler) own(s rbacv1.Subject) bool {
+	return s.Kind == rbacv1.UserKind && s.Name == Identity(r.doc.ID).User || s.Kind == rbacv1.ServiceAccountKind &&
+		s.Namespace == MembersNamespace(r.teams.opts.Installation) && slices.ContainsFunc(r.doc.Members, func(m Member) bool { return AccountName(r.doc.ID, m.Subject) == s.Name })
 }
 
 // stranger tells of a binding that is not the team's.
@@ -103,7 +108,7 @@ func (r *reconciler) strangers() {
 func (t *Teams) adopted(ctx context.Context, c *cluster.Cluster, namespace string) []string {
 	limited, cancel := t.limit(ctx)
 	defer cancel()
-	bindings, err := bindingsIn(limited, c, []string{namespace})
+	bindings, err := bindingsIn(limited, c, []string{namespace}, func(rbacv1.Subject) bool { return false })
 	var out []string
 	for _, b := range bindings {
 		if len(out) < maxChanges {

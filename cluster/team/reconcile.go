@@ -268,7 +268,7 @@ func (r *reconciler) read(ctx context.Context) error {
 	}
 	var bindings []rbacv1.RoleBinding
 	g.Go(func() (err error) {
-		bindings, err = bindingsIn(limited, r.cluster, r.doc.Namespaces(r.cluster.Name()))
+		bindings, err = bindingsIn(limited, r.cluster, r.doc.Namespaces(r.cluster.Name()), r.own)
 		return err
 	})
 	if err := g.Wait(); err != nil {

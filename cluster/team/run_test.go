@@ -385,8 +385,15 @@ func TestRightsThatSomebodyGaveInATeamsNamespaceAreShown(t *testing.T) {
 		k.apply("a", tree{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": tree{"name": "extra", "namespace": "blue"},
 			"roleRef":  tree{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
 			"subjects": []tree{{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "eve"}}})
+		for name, subject := range map[string]tree{"user": {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "appspan:team:blue"},
+			"olga": {"kind": "ServiceAccount", "namespace": "appspan-members-test", "name": team.AccountName("blue", "olga")}} {
+			k.apply("a", tree{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": tree{"name": name},
+				"roleRef": tree{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}, "subjects": []tree{subject}})
+		}
 		k.anInterval()
-		require.Equal(k.t, []string{"RoleBinding blue/extra is not the team's: it gives ClusterRole edit to User eve"}, k.on("a").Warnings)
+		require.Equal(k.t, []string{"RoleBinding blue/extra is not the team's: it gives ClusterRole edit to User eve",
+			"ClusterRoleBinding olga is not the team's: it gives ClusterRole cluster-admin to ServiceAccount appspan-members-test/" + team.AccountName("blue", "olga"),
+			"ClusterRoleBinding user is not the team's: it gives ClusterRole cluster-admin to User appspan:team:blue"}, k.on("a").Warnings)
 		require.NotNil(k.t, k.tree("a", ref("RoleBinding", "blue", "extra")))
 	})
 }
