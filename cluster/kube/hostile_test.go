@@ -2,12 +2,15 @@ package kube_test
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -216,4 +219,58 @@ func TestADeadConnectionIsNoticed(t *testing.T) {
 	_, err = w.Next()
 	require.ErrorIs(t, err, appspan.ErrUnavailable)
 	require.True(t, appspan.Retryable(err))
+}
+
+func TestWhatAServerWasToldIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	const token, password = "a-token-of-many-letters", `pass"<&>\word é`
+	told := func(r *http.Request) string {
+		_, password, _ := r.BasicAuth()
+		body, _ := io.ReadAll(r.Body)
+		return r.Header.Get("Authorization") + " " + password + " " + string(body)
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"in a Status": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "message": told(r)})
+		},
+		"in a page": func(w http.ResponseWriter, r *http.Request) { http.Error(w, told(r), http.StatusBadGateway) },
+		"in a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere/?"+url.QueryEscape(told(r)), http.StatusFound)
+		},
+		"in no answer": func(w http.ResponseWriter, r *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+				_, _ = conn.Write([]byte("HELLO-" + credentials + "\r\n\r\n"))
+				_ = conn.Close()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/api/v1" {
+					_, _ = w.Write([]byte(`{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"secrets","kind":"Secret","namespaced":true,"verbs":["get"]}]}`))
+					return
+				}
+				answer(w, r)
+			}))
+			t.Cleanup(server.Close)
+			for _, config := range []*rest.Config{{Host: server.URL, BearerToken: token}, {Host: server.URL, Username: "a", Password: password}} {
+				c, err := kube.New(config, nil)
+				require.NoError(t, err)
+				secret, err := driver.NewObject(map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "a", "name": "b"},
+					"data": map[string]any{"x": []byte("the value of a Secret")}, "stringData": map[string]any{"y": "another value"}})
+				require.NoError(t, err)
+				_, err = c.Apply(t.Context(), secret, driver.ApplyOptions{Manager: "test"})
+				require.ErrorContains(t, err, "(redacted)")
+				text := fmt.Sprintf("%v %+v %v %+v", err, err, c, c)
+				for _, hidden := range []string{token, password, "YTpwYXNz", "the value of a Secret", "dGhlIHZhbHVl", "another value"} {
+					require.NotContains(t, text, hidden)
+				}
+				require.NoError(t, c.Close())
+			}
+		})
+	}
 }

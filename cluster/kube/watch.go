@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,7 +54,8 @@ func (c *Cluster) Watch(ctx context.Context, q driver.Query) (driver.Watch, erro
 		cancel()
 		return nil, c.forget(driver.Ref{APIVersion: q.APIVersion, Kind: q.Kind}, err)
 	}
-	return &watch{c: c, q: q, ctx: ctx, cancel: cancel, body: answer.Body, in: bufio.NewReaderSize(answer.Body, 32<<10)}, nil
+	return &watch{c: c, q: q, ctx: ctx, cancel: cancel, body: answer.Body,
+		secrets: secretsOf(answer.Request, proxyOf(c.config)), in: bufio.NewReaderSize(answer.Body, 32<<10)}, nil
 }
 
 // watch is an open watch: a stream of lines of JSON.
@@ -63,6 +65,8 @@ type watch struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	body   io.Closer
+	// secrets takes them out of an event that is an error.
+	secrets *strings.Replacer
 
 	reading sync.Mutex
 	in      *bufio.Reader
@@ -120,7 +124,11 @@ func (w *watch) next() (driver.WatchEvent, error) {
 	case err != nil:
 		return driver.WatchEvent{}, w.c.failed(w.ctx, err, true)
 	}
-	return parseEvent(line, w.q)
+	event, err := parseEvent(line, w.q)
+	if err != nil {
+		_, err = parseEvent([]byte(w.secrets.Replace(string(line))), w.q)
+	}
+	return event, err
 }
 
 // readLine reads a line that is not blank, into memory of its own. A stream

@@ -9,6 +9,7 @@ import (
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/deploy/render"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,11 +30,15 @@ secrets:
       - {name: dsn, template: "mysql://shop:${secret.db.password}@db"}
   - {name: payment, items: [{name: api-key, template: "${param.paymentKey}"}]}
   - {name: smtp, items: [{name: password, value: GIVEN}, {name: url, template: "smtp://a:${secret.smtp.password}@mail"}]}
+  - {name: pull, type: registry, items: [{name: .dockerconfigjson, value: 'DOCKER'}]}
+  - {name: cert, type: tls, items: [{name: tls.crt, value: none}, {name: tls.key, value: TLSKEY}]}
 components:
   - id: web
     kind: service
     image: registry.example.com/web:TAG
+    imagePull: {secrets: [pull]}
     needs:
+      - {name: outside, open: {type: http, keys: [host, port, key]}, prefix: OUT_}
       - {name: db, component: db, prefix: DB_}
       - {name: payments, component: payments}
     envFrom: [{secret: payment}]
@@ -69,14 +74,29 @@ components:
 // shop is an application whose given secret is a new credential.
 func (w *world) shop(tag string) (*appmodel.Application, *deploy.PlanOptions) {
 	given := string(must(json.Marshal(w.password("a given secret of " + tag))))
-	text := strings.NewReplacer("GIVEN", given, "TAG", tag).Replace(shopText)
+	docker := `{"auths":{"r.example.com":{"auth":"` + string(b64([]byte("a:"+w.secret("a registry's password of "+tag)))) + `"}}}`
+	text := strings.NewReplacer("GIVEN", given, "TAG", tag, "DOCKER", docker, "TLSKEY", w.secret("a TLS key of "+tag)).Replace(shopText)
 	app, warnings, err := appmodel.Decode([]byte(text), nil)
 	w.ok("an application", err)
 	w.hear("an application", app)
 	w.hear("an application", *app)
 	w.hear("an application", warnings)
 	answer := w.secret("an answer of " + tag)
-	return app, &deploy.PlanOptions{Answers: map[string]appmodel.JSON{"paymentKey": must(json.Marshal(answer)), "count": appmodel.JSON("1")}, OnEvent: w.event}
+	override, _, err := appmodel.DecodeOverride(fmt.Appendf(nil, `apiVersion: appspan.dev/v1alpha1
+kind: Override
+metadata: {name: o}
+set: {secrets: [{name: smtp, items: [{name: other, value: %s}]}]}
+`, w.secret("an override of "+tag)), nil)
+	w.ok("an override", err)
+	w.hear("an override", override)
+	w.hear("an override", *override)
+	bindings := map[render.NeedRef]render.Endpoint{{Component: "web", Need: "outside"}: {Host: "outside.example", Port: 443,
+		Secrets: map[string]appmodel.Sensitive{"key": appmodel.NewSensitive(w.secret("a binding of " + tag))}}}
+	o := &deploy.PlanOptions{Overrides: []*appmodel.Override{override}, Bindings: bindings, Answers: map[string]appmodel.JSON{"paymentKey": must(json.Marshal(answer)), "count": appmodel.JSON("1")}, OnEvent: w.event}
+	for key := range bindings {
+		w.hear("a binding", bindings[key])
+	}
+	return app, o
 }
 
 // planned plans, and notes all of the plan.
@@ -183,6 +203,13 @@ func (w *world) lives(d *deploy.Deployer, fleet *cluster.Fleet, to deploy.Target
 	r, err := d.Rollback(ctx, "shop", to, &deploy.RollbackOptions{OnEvent: w.event}, &deploy.ApplyOptions{OnEvent: w.event})
 	w.ok("a rollback", err)
 	w.hear("a result", r)
+	for _, c := range []deploy.Command{{Kind: deploy.KindStop}, {Kind: deploy.KindStart}, {Kind: deploy.KindRestart, At: time.Now()}} {
+		p, err := d.PlanCommand(ctx, "shop", to, c, nil)
+		w.ok("a plan of a command", err)
+		w.plan(p)
+		_, err = w.applied(d, p)
+		w.ok("a command", err)
+	}
 	p, err = d.PlanRollback(ctx, "shop", to, &deploy.RollbackOptions{Revision: 1})
 	w.ok("a plan to roll back", err)
 	w.plan(p)

@@ -208,6 +208,14 @@ func (w *world) echoed(fleet *cluster.Fleet, users map[string]user) {
 	for name, handler := range w.echoes() {
 		server := w.serve(handler, nil)
 		for kind, u := range users {
+			if strings.HasPrefix(name, "pods-") {
+				d, err := kube.FromKubeconfig(kubeconfig(server.URL, server.ca, u.fields, nil), "", &kube.Options{AllowExec: true})
+				w.ok("a driver", err)
+				c := cluster.New(name, d, &cluster.Options{Attempts: 1})
+				w.calls(c)
+				w.ok("closing", c.Close())
+				continue
+			}
 			r := cluster.Registration{Name: "echo-" + name + "-" + kind, Provider: "trusted", Config: kubeconfig(server.URL, server.ca, u.fields, nil)}
 			_, err := fleet.Add(w.t.Context(), r, nil)
 			w.fails("a registration of a server that answers with "+name, err)
@@ -228,26 +236,37 @@ func (w *world) calls(c *cluster.Cluster) {
 	defer cancel()
 	d := c.Driver()
 	pod := driver.Ref{APIVersion: "v1", Kind: "Pod", Namespace: "a", Name: "b"}
+	failures := 0
+	failed := func(what string, err error) {
+		if err != nil {
+			w.hear("the error of "+what, err)
+			failures++
+		}
+	}
 	_, err := c.Get(ctx, pod)
-	w.fails("a get", err)
+	failed("a get", err)
 	if x, ok := driver.As[driver.Execer](d); ok {
-		w.fails("an exec", x.Exec(ctx, pod, driver.ExecOptions{Command: []string{"true"}}))
+		failed("an exec", x.Exec(ctx, pod, driver.ExecOptions{Command: []string{"true"}}))
 	}
 	if x, ok := driver.As[driver.PortForwarder](d); ok {
 		_, err := x.Forward(ctx, pod, 80)
-		w.fails("a forward", err)
+		failed("a forward", err)
 	}
 	if x, ok := driver.As[driver.LogStreamer](d); ok {
 		_, err := x.Logs(ctx, pod, driver.LogOptions{})
-		w.fails("logs", err)
+		failed("logs", err)
 	}
 	if x, ok := driver.As[driver.Watcher](d); ok {
-		_, err := x.Watch(ctx, driver.Query{APIVersion: "v1", Kind: "Pod"})
-		w.fails("a watch", err)
+		stream, err := x.Watch(ctx, driver.Query{APIVersion: "v1", Kind: "Pod"})
+		if err == nil {
+			_, err = stream.Next()
+			stream.Stop()
+		}
+		failed("a watch", err)
 	}
-	if _, err := c.Inspect(ctx); err != nil {
-		w.hear("the error of an inspection", err)
-	}
+	_, err = c.Inspect(ctx)
+	failed("an inspection", err)
+	require.GreaterOrEqual(w.t, failures, 4, c.Name())
 }
 
 // unreachable are clusters that do not answer.
@@ -289,9 +308,30 @@ func (w *world) leave(fleet *cluster.Fleet) {
 	w.ok("a forced removal", fleet.Remove(ctx, "nobody", &cluster.RemoveOptions{Force: true}))
 	w.ok("a removal", fleet.Remove(ctx, "changing", &cluster.RemoveOptions{Force: true}))
 	w.ok("a cluster that is forgotten", fleet.Forget(ctx, "rest"))
+	w.looked(fleet)
 	forgotten, err := fleet.Forgotten(ctx)
 	w.ok("the forgotten clusters", err)
 	w.hear("the forgotten clusters", forgotten)
+}
+
+// looked has a fleet look after its clusters, until each has been looked at.
+func (w *world) looked(fleet *cluster.Fleet) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error)
+	go func() { done <- fleet.Run(ctx) }()
+	begun := time.Now()
+	require.Eventually(w.t, func() bool {
+		for st, err := range fleet.Clusters(ctx, cluster.Selector{}) {
+			if err != nil || st.Checked.Before(begun) {
+				return false
+			}
+		}
+		return true
+	}, time.Minute, 10*time.Millisecond)
+	cancel()
+	if err := <-done; err != nil {
+		w.hear("the error of a fleet", err)
+	}
 }
 
 // own is a configuration of a program's own making.

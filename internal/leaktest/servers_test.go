@@ -130,7 +130,13 @@ func (w *world) echoes() map[string]http.HandlerFunc {
 	text := func(code int) http.HandlerFunc {
 		return func(out http.ResponseWriter, r *http.Request) { http.Error(out, "<pre>"+told(r)+"</pre>", code) }
 	}
+	elsewhere := w.plain(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w.at("what a redirect sends elsewhere"), "%v %v\n", r.URL, r.Header)
+	}))
 	handlers := map[string]http.HandlerFunc{
+		"redirect-on": func(out http.ResponseWriter, r *http.Request) {
+			http.Redirect(out, r, "http://"+elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+		},
 		"redirect": func(out http.ResponseWriter, r *http.Request) {
 			out.Header().Set("Location", "https://elsewhere.example.org/?token="+url.QueryEscape(told(r))+"&"+strings.ReplaceAll(told(r), "\n", ""))
 			out.WriteHeader(http.StatusTemporaryRedirect)
@@ -138,7 +144,8 @@ func (w *world) echoes() map[string]http.HandlerFunc {
 		"status-line": func(out http.ResponseWriter, r *http.Request) {
 			conn, _, err := out.(http.Hijacker).Hijack()
 			if err == nil {
-				fmt.Fprintf(conn, "HELLO %s\r\n\r\n", told(r))
+				_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+				fmt.Fprintf(conn, "HELLO-%s\r\n\r\n", credentials)
 				_ = conn.Close()
 			}
 		},
@@ -153,6 +160,25 @@ func (w *world) echoes() map[string]http.HandlerFunc {
 		"wrong": func(out http.ResponseWriter, r *http.Request) {
 			_ = json.NewEncoder(out).Encode(map[string]any{"kind": "List", "items": told(r), "gitVersion": []any{told(r)}, "metadata": told(r)})
 		},
+	}
+	// Those that answer well until somebody asks for pods.
+	for name, handler := range map[string]http.HandlerFunc{
+		"pods-status": status(http.StatusForbidden), "pods-text": text(http.StatusBadRequest), "pods-line": handlers["status-line"],
+		"pods-event": func(out http.ResponseWriter, r *http.Request) {
+			_ = json.NewEncoder(out).Encode(map[string]any{"type": "ERROR", "object": map[string]any{"kind": "Status", "code": 403, "message": "not " + told(r)}})
+		},
+		"pods-odd-event": func(out http.ResponseWriter, r *http.Request) {
+			_ = json.NewEncoder(out).Encode(map[string]any{"type": told(r), "object": []any{told(r)}})
+		},
+	} {
+		behind, _ := w.fake(name, nil)
+		handlers[name] = func(out http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/pods") {
+				handler(out, r)
+				return
+			}
+			behind.Handler().ServeHTTP(out, r)
+		}
 	}
 	for _, code := range []int{400, 401, 403, 404, 407, 409, 410, 422, 429, 500, 503} {
 		handlers[fmt.Sprintf("status-%d", code)] = status(code)

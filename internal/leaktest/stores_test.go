@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/storage"
@@ -117,7 +118,7 @@ func (w *world) newFleet(o cluster.FleetOptions, h *hub) *cluster.Fleet {
 	if h != nil {
 		o.Providers["tunnel"] = h.provider()
 	}
-	o.Cluster.Attempts = 1
+	o.Cluster.Attempts, o.CheckInterval, o.CheckTimeout = 1, time.Second, 2*time.Second
 	fleet, err := cluster.NewFleet(w.records, &o)
 	w.ok("a fleet", err)
 	w.hear("the options of a fleet", o)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log"
 	"log/slog"
@@ -43,19 +44,24 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, finder: leaktest.NewFinder(), dir: t.TempDir(), said: map[string][]byte{}, heard: map[string]bool{}}
+	const most = slog.Level(-10) // klog's levels are below Debug
 	w.logger = slog.New(slog.NewMultiHandler(
-		slog.NewTextHandler(w.at("the log as text"), &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}),
-		slog.NewJSONHandler(w.at("the log as JSON"), &slog.HandlerOptions{Level: slog.LevelDebug})))
+		slog.NewTextHandler(w.at("the log as text"), &slog.HandlerOptions{Level: most, AddSource: true}),
+		slog.NewJSONHandler(w.at("the log as JSON"), &slog.HandlerOptions{Level: most})))
 	stderr, output := os.Stderr, log.Writer()
 	file, err := os.Create(filepath.Join(w.dir, "stderr"))
 	require.NoError(t, err)
 	os.Stderr = file
 	log.SetOutput(w.at("package log"))
 	klog.SetSlogLogger(w.logger)
+	verbosity := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(verbosity)
+	require.NoError(t, verbosity.Set("v", "9")) // client-go tells of requests and their headers
 	t.Cleanup(func() {
 		os.Stderr = stderr
 		log.SetOutput(output)
 		klog.ClearLogger()
+		_ = verbosity.Set("v", "0")
 		_ = file.Close()
 	})
 	return w
