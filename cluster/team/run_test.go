@@ -137,7 +137,9 @@ func TestWhatSomebodyChangedIsRepairedAndTold(t *testing.T) {
 				require.True(k.t, found[0].Done)
 				require.WithinDuration(k.t, time.Now(), a.Checked, 6*time.Minute)
 				require.Len(k.t, k.on("b").History, 1, "elsewhere nothing is news")
-				require.Contains(k.t, k.events[len(k.events)-1].Message, c.object.String())
+				last := k.events[len(k.events)-1].Message
+				require.Contains(k.t, last, c.object.String())
+				require.NotContains(k.t, last, "\n")
 				var audited int
 				for e, err := range team.NewAudit(k.records, nil).Entries(k.t.Context(), team.AuditQuery{Subject: "keeper"}) {
 					require.NoError(k.t, err)
@@ -379,7 +381,7 @@ func TestATeamThatGetsAnothersNamespacesHasThemSoon(t *testing.T) {
 	})
 }
 
-func TestRightsThatSomebodyGaveInATeamsNamespaceAreShown(t *testing.T) {
+func TestWhatOthersMayInATeamsNamespaceIsShown(t *testing.T) {
 	t.Parallel()
 	keep(t, blue(), nil, func(k *kept) {
 		k.apply("a", tree{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": tree{"name": "extra", "namespace": "blue"},

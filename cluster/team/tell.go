@@ -60,7 +60,7 @@ func (t *teller) send(team string, p ClusterPlan) {
 		return
 	}
 	e := appspan.Event{Time: time.Now().UTC(), Cluster: p.Cluster, Kind: appspan.EventState, Phase: "drift", Object: "Team " + team,
-		Message: fmt.Sprintf("team %s on %s", team, strings.TrimSuffix(Plan{Clusters: []ClusterPlan{p}}.String(), "\n"))}
+		Message: cut(fmt.Sprintf("team %s on %s", team, strings.ReplaceAll(strings.TrimSpace(Plan{Clusters: []ClusterPlan{p}}.String()), "\n", "; ")), maxOutcome)}
 	switch {
 	case p.Unknown || p.failure() != nil:
 		e.Kind = appspan.EventFailure
