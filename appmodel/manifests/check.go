@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -113,8 +114,8 @@ func (im *importer) check() {
 	}
 }
 
-// wrongTypes finds the leaves that a kind's decoder does not take: those
-// without which it takes the object.
+// wrongTypes finds the places that a kind's decoder does not take: those
+// without which it takes the object, or fails at another.
 func (im *importer) wrongTypes(o *object, err error) {
 	const most = 5000 // attempts
 	message := func(err error) string {
@@ -127,20 +128,22 @@ func (im *importer) wrongTypes(o *object, err error) {
 	attempts := 0
 	for range 20 {
 		found := false
-		o.root.visit(o.display, func(p *place, at string) bool {
-			if found || attempts >= most || !p.leaf() || p.null() {
-				return !found
+		o.root.inward(o.display, func(p *place, at string) bool {
+			if p == o.root || p.null() {
+				return true
 			}
-			attempts++
-			before, kind := p.value, p.shape
-			p.value, p.shape = nil, scalar
+			if attempts++; attempts > most {
+				return false
+			}
+			before := *p
+			*p = place{name: p.name, key: p.key, line: p.line, column: p.column}
 			_, again := sjson.UnmarshalStrict(o.root.json(), typed(o))
 			if again == nil || again.Error() != err.Error() {
 				im.fault(o, p, at, message(err), "correct it")
 				found, err = true, again
 				return false // it stays null, so that the next one is found
 			}
-			p.value, p.shape = before, kind
+			*p = before
 			return true
 		})
 		if err == nil {
@@ -176,6 +179,11 @@ func (im *importer) complete(o *object) {
 			}
 		}
 	}
+	for _, f := range o.at("spec", "selector", "matchLabels").entries() {
+		if at := append(base, "metadata", "labels"); o.is("apps", o.kind) && !o.at(at...).get(f.key).is(f.text()) {
+			im.fault(o, f, o.display+".spec.selector.matchLabels"+f.name, "the pods do not have this label", "add it to "+strings.Join(at, "."))
+		}
+	}
 	if o.is("apps", o.kind) && len(o.at("spec", "selector").entries()) == 0 {
 		im.fault(o, o.at("spec"), o.display+".spec", "has no selector", "write selector: {matchLabels: …}, with labels of its pods")
 	}
@@ -188,20 +196,12 @@ func (o *object) unknowns() {
 	}
 }
 
-// visit goes through all places below, as long as it is told to.
-func (p *place) visit(at string, f func(*place, string) bool) bool {
-	if !f(p, at) {
-		return false
-	}
-	for _, c := range p.fields {
-		if !c.visit(at+c.name, f) {
+// inward goes through all places, those below first, as long as it is told to.
+func (p *place) inward(at string, f func(*place, string) bool) bool {
+	for _, c := range slices.Concat(p.fields, p.items) {
+		if !c.inward(at+c.name, f) {
 			return false
 		}
 	}
-	for _, c := range p.items {
-		if !c.visit(at+c.name, f) {
-			return false
-		}
-	}
-	return true
+	return f(p, at)
 }

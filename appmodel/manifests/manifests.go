@@ -149,6 +149,9 @@ func (im *importer) run(ctx context.Context) (*appmodel.Application, *Report, er
 	if im.checks, err = policy.NewEvaluator(policy.DefaultChecks(), nil); err != nil {
 		return nil, nil, err
 	}
+	slices.SortStableFunc(im.reader.faults, func(a, b appmodel.Fault) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	if err := im.reader.faults.Err(); err != nil {
 		return nil, nil, err
 	}

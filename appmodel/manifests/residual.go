@@ -122,6 +122,9 @@ func (im *importer) patch(p *patch) {
 			apply[f.key] = v
 		}
 	}
+	if spec, some := apply["spec"]; some && o.is("", "Pod") { // its workload has it in its template
+		apply["spec"] = map[string]any{"template": map[string]any{"spec": spec}}
+	}
 	if len(p.extra) > 0 {
 		spec, _ := apply["spec"].(map[string]any)
 		if spec == nil {

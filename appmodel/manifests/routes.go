@@ -1,7 +1,9 @@
 package manifests
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/appspan-dev/appspan/appmodel"
@@ -125,77 +127,131 @@ func (im *importer) backend(name string, port *place) (appmodel.Backend, bool) {
 	return appmodel.Backend{}, false
 }
 
-// ingress makes a route of an Ingress; it says why not, if it cannot.
+// ingress makes routes of an Ingress, one for each set of hosts with the same
+// rules; it says why not, if it cannot.
 func (im *importer) ingress(o *object) string {
 	spec := o.at("spec")
-	rules := spec.get("rules").list()
 	if spec.get("defaultBackend") != nil {
 		return "it has a default backend"
 	}
-	if len(rules) == 0 {
+	var entries []*entry
+	for _, r := range spec.get("rules").list() {
+		http := string(r.get("http").json())
+		i := slices.IndexFunc(entries, func(e *entry) bool { return e.http == http })
+		if i < 0 {
+			e := &entry{http: http}
+			var why string
+			if e.rules, why = im.ingressRules(r); why != "" {
+				return why
+			}
+			i, entries = len(entries), append(entries, e)
+		}
+		e := entries[i]
+		e.places = append(e.places, r)
+		if h := r.get("host").text(); h != "" {
+			e.hosts = append(e.hosts, h)
+		}
+		if len(e.hosts) != 0 && len(e.hosts) != len(e.places) {
+			return "some of its rules have a host, and others none"
+		}
+	}
+	if len(entries) == 0 {
 		return "it has no rules"
 	}
-	first := string(rules[0].get("http").json())
-	var hosts []string
-	for _, r := range rules {
-		if string(r.get("http").json()) != first || len(r.get("http", "paths").list()) == 0 {
-			return "its hosts have different rules"
+	for _, t := range spec.get("tls").list() {
+		hosts, covered := sorted(t.get("hosts")), 0
+		for _, e := range entries {
+			inside := len(hosts) == 0 && len(e.hosts) == 0
+			for _, h := range e.hosts {
+				inside = slices.Contains(hosts, h)
+				if !inside {
+					break
+				}
+			}
+			if inside {
+				if e.tls != nil {
+					return "a host of it has two certificates"
+				}
+				e.tls, covered = t, covered+len(e.hosts)
+			}
 		}
-		if h := r.get("host").text(); h != "" {
-			hosts = append(hosts, h)
+		if covered != len(hosts) || t.get("secretName") == nil {
+			return "its certificates are not one for all hosts with the same rules"
+		}
+		if g := im.useSecret(t.get("secretName").text(), appmodel.SecretTLS); im.secretOf(g.name).Type != appmodel.SecretTLS {
+			return "its certificate is in a Secret that is none of type tls"
 		}
 	}
-	if len(hosts) != 0 && len(hosts) != len(rules) {
-		return "some of its rules have a host, and others none"
+	for i, e := range entries {
+		im.ingressRoute(o, e, i)
 	}
-	var out []appmodel.HTTPRule
-	for _, x := range rules[0].get("http", "paths").list() {
+	if len(entries) > 1 {
+		im.note("Ingress %s becomes %d routes, one for each set of hosts with the same rules, and as many Ingresses", o.name, len(entries))
+	}
+	return ""
+}
+
+// entry is the hosts of an Ingress that have the same rules.
+type entry struct {
+	http   string // the rules as they stand
+	hosts  []string
+	places []*place
+	rules  []appmodel.HTTPRule
+	tls    *place
+}
+
+// ingressRules reads the paths of one rule.
+func (im *importer) ingressRules(r *place) (out []appmodel.HTTPRule, why string) {
+	for _, x := range r.get("http", "paths").list() {
 		port := x.get("backend", "service", "port", "number")
 		if port == nil {
 			port = x.get("backend", "service", "port", "name")
 		}
 		to, ok := im.backend(x.get("backend", "service", "name").text(), port)
 		if !ok {
-			return "it leads to what is no port of a component's Service"
+			return nil, "it leads to what is no port of a component's Service"
 		}
 		rule := appmodel.HTTPRule{Path: x.get("path").text(), To: []appmodel.Backend{to}}
-		if x.get("pathType").is("Exact") {
+		switch kind := x.get("pathType"); {
+		case kind.is("Exact"):
 			rule.Match = "exact"
+		case !kind.is("Prefix") && !kind.is("ImplementationSpecific"):
+			return nil, "it matches paths by " + cut(kind.text())
 		}
-		if rule.Path == "" || !strings.HasPrefix(rule.Path, "/") || strings.ContainsAny(rule.Path, "()[]*$?|") {
-			return "one of its paths is an expression for its controller"
-		}
-		for _, other := range out {
-			if other.Path == rule.Path {
-				rule.Name = rule.Path + "-" + rule.Match
-			}
+		if !strings.HasPrefix(rule.Path, "/") || strings.ContainsAny(rule.Path, "()[]*$?|") {
+			return nil, "one of its paths is an expression for its controller"
 		}
 		out = append(out, rule)
 	}
-	tls := spec.get("tls").list()
-	if len(tls) > 1 || len(tls) == 1 && (!slices.Equal(sorted(tls[0].get("hosts")), slices.Sorted(slices.Values(hosts))) || tls[0].get("secretName") == nil) {
-		return "its certificates are not one for all its hosts"
+	if len(out) == 0 {
+		return nil, "a rule of it has no paths"
 	}
-	var certificate *group
-	if len(tls) == 1 {
-		certificate = im.useSecret(tls[0].get("secretName").text(), appmodel.SecretTLS)
-		if im.secretOf(certificate.name).Type != appmodel.SecretTLS {
-			return "its certificate is in a Secret that is none of type tls"
-		}
-	}
+	return named(out), ""
+}
 
-	r, at := im.route(o, "Ingress")
-	r.HTTP = &appmodel.HTTPRoute{Hosts: hosts, Rules: out}
-	if certificate != nil {
-		r.HTTP.TLS = &appmodel.RouteTLS{Secret: certificate.name}
-		tls[0].get("secretName").take(at + ".http.tls.secret")
-		tls[0].get("hosts").take(at + ".http.hosts")
+// ingressRoute makes one route of an Ingress; those behind the first have names
+// of their own.
+func (im *importer) ingressRoute(o *object, e *entry, i int) {
+	r, at := appmodel.Route{}, ""
+	if i == 0 {
+		r, at = im.route(o, "Ingress")
+	} else {
+		first := im.app.Routes[len(im.app.Routes)-i]
+		r = appmodel.Route{ID: im.routeIDs.take(o.name), ObjectName: o.name + "-" + strconv.Itoa(i+1), Labels: first.Labels, Annotations: first.Annotations}
+		at = "routes[" + r.ID + "]"
+		im.owns(at, o)
 	}
-	r.Class = spec.get("ingressClassName").str(at + ".class")
-	for _, rule := range rules {
+	r.HTTP = &appmodel.HTTPRoute{Hosts: e.hosts, Rules: e.rules}
+	if e.tls != nil {
+		r.HTTP.TLS = &appmodel.RouteTLS{Secret: im.secrets[e.tls.get("secretName").text()].name}
+		e.tls.get("secretName").take(at + ".http.tls.secret")
+		e.tls.get("hosts").take(at + ".http.hosts")
+	}
+	r.Class = o.at("spec", "ingressClassName").str(at + ".class")
+	for _, rule := range e.places {
 		rule.get("host").take(at + ".http.hosts")
-		for i, x := range rule.get("http", "paths").list() {
-			to := at + ".http.rules[" + out[i].Path + "]"
+		for j, x := range rule.get("http", "paths").list() {
+			to := at + ".http.rules[" + cmp.Or(e.rules[j].Name, e.rules[j].Path) + "]"
 			if x.get("pathType").is("ImplementationSpecific") {
 				x.get("pathType").settle(fidelity.Degraded, to+".match", "as a prefix, which is how most controllers read it")
 			}
@@ -206,7 +262,6 @@ func (im *importer) ingress(o *object) string {
 		}
 	}
 	im.app.Routes = append(im.app.Routes, r)
-	return ""
 }
 
 func sorted(list *place) []string {

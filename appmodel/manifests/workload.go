@@ -142,7 +142,7 @@ func (im *importer) part(o *object, id string) *part {
 	meta := o.at(append(base, "metadata")...)
 	p.labels = meta.get("labels").texts()
 	p.selector = o.at("spec", "selector", "matchLabels").texts()
-	if o.is("", "Pod") || o.is("batch", "Job") || o.is("batch", "CronJob") || o.is("apps", "ReplicaSet") {
+	if o.is("", "Pod") || o.is("batch", "Job") || o.is("batch", "CronJob") {
 		p.selector = maps.Clone(p.labels)
 	}
 	p.comp.Labels, p.comp.Annotations = maps.Clone(p.labels), map[string]string{}
@@ -151,6 +151,8 @@ func (im *importer) part(o *object, id string) *part {
 	o.at("spec", "selector", "matchLabels").take(p.at + ".kubernetes.selector")
 	if len(p.selector) > 0 {
 		p.kubernetes.Selector = p.selector
+	} else {
+		im.note("%s gets labels for its pods, as they have none", p.at)
 	}
 	for _, f := range meta.get("annotations").entries() {
 		if f.fate != nil || o.skip["annotations"] != "" || o.is("", "Pod") && (strings.HasPrefix(f.key, "helm.sh/") || strings.HasPrefix(f.key, "meta.helm.sh/")) {
@@ -211,10 +213,11 @@ func (p *part) chooseMain() {
 		return
 	}
 	p.container = containers[0].get("name").text()
-	asked := p.comp.Annotations["kubectl.kubernetes.io/default-container"]
-	for _, k := range containers {
-		if asked != "" && k.get("name").is(asked) {
-			p.container = asked
+	for _, asked := range []string{p.obj.name, p.comp.ID, p.comp.Annotations["kubectl.kubernetes.io/default-container"]} {
+		for _, k := range containers {
+			if asked != "" && k.get("name").is(asked) {
+				p.container = asked
+			}
 		}
 	}
 	p.kubernetes.Names.Container = p.container
@@ -257,7 +260,6 @@ func (im *importer) fill(p *part) {
 		im.runs(p)
 		p.instead("a Pod that ends becomes a Job")
 	}
-	p.headers()
 }
 
 // instead reports that a workload becomes one of another kind. Its pods move
@@ -266,20 +268,6 @@ func (p *part) instead(why string) {
 	for _, f := range []string{"apiVersion", "kind"} {
 		l := p.obj.at(f)
 		l.fate = &fate{fidelity.Degraded, p.at + ".kind", why}
-	}
-}
-
-// headers has a Pod's own metadata and spec written where its workload has its
-// template.
-func (p *part) headers() {
-	if !p.obj.is("", "Pod") {
-		return
-	}
-	spec, some := p.pod.remainder("Pod")
-	if some {
-		p.patch.extra = map[string]any{"template": map[string]any{"spec": spec}}
-		p.pod.settle(fidelity.Raw, "patches", "no field says it")
-		p.pod.leaves(func(l *place) { l.form = false })
 	}
 }
 
