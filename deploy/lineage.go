@@ -161,7 +161,7 @@ func (a *applier) inherited(ctx context.Context) (*storedLineage, error) {
 		return w.app.lineage, nil
 	}
 	for _, revision := range newestFirst(w.live.state.record) {
-		body, err := a.deployer.readRelease(ctx, a.cluster, w.live.scope, revision)
+		body, err := a.deployer.readRelease(ctx, a.cluster, w.live.scope, w.live.state.record.id(revision))
 		if errors.Is(err, appspan.ErrNotFound) {
 			continue
 		}

@@ -177,7 +177,7 @@ func (d *Deployer) readView(ctx context.Context, c *cluster.Cluster, v *view) ([
 			v.ended = append(v.ended, ref)
 		}
 	}
-	if body, err := d.readRelease(ctx, c, v.scope, v.revision); err == nil {
+	if body, err := d.readRelease(ctx, c, v.scope, st.record.id(v.revision)); err == nil {
 		if app, err := decodeApplication(body.Resolved); err == nil {
 			v.app, v.services = st.record.States.apply(app), body.Services
 		}
@@ -384,15 +384,18 @@ func (d *Deployer) ReleasedApplication(ctx context.Context, application string, 
 	if err != nil {
 		return nil, err
 	}
-	_, s, err := d.readState(ctx, application, to, clusterName)
+	st, s, err := d.readState(ctx, application, to, clusterName)
 	if err != nil {
 		return nil, err
+	}
+	if st == nil {
+		return nil, fmt.Errorf("release %d of %s: %w: it is not on %s", revision, application, appspan.ErrNotFound, clusterName)
 	}
 	c, err := d.clusters.Cluster(ctx, clusterName)
 	if err != nil {
 		return nil, err
 	}
-	body, err := d.readRelease(ctx, c, s, revision)
+	body, err := d.readRelease(ctx, c, s, st.record.id(revision))
 	if err != nil {
 		return nil, err
 	}

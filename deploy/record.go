@@ -311,6 +311,9 @@ type Release struct {
 	Subject string `json:"subject,omitempty"`
 	// Message says why it failed.
 	Message string `json:"message,omitempty"`
+	// Resealed is the beginning of the id of the key with which it was sealed
+	// again, empty if it was not.
+	Resealed string `json:"resealed,omitempty"`
 	// RollbackTo is the revision that a rollback went back to.
 	RollbackTo int `json:"rollbackTo,omitempty"`
 	// Created, Updated and Deleted count the objects that it changed.

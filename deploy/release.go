@@ -46,12 +46,31 @@ type releaseHead struct {
 	Parts    []string `json:"parts"` // SHA-256 of each, in order
 }
 
-func (s scope) releaseName(revision int) string {
-	return s.parent() + "-r" + strconv.Itoa(revision)
+// releaseID finds the Secrets of a release: those that were sealed again have
+// names of their own, so that the old ones are there until the record knows the
+// new ones.
+type releaseID struct {
+	revision int
+	resealed string // empty, or the beginning of the id of the key
 }
 
-func (s scope) releaseRef(revision, part int) driver.Ref {
-	name := s.releaseName(revision)
+// id is that of a release.
+func (r *record) id(revision int) releaseID {
+	if r != nil {
+		for _, release := range r.Releases {
+			if release.Revision == revision {
+				return releaseID{revision, release.Resealed}
+			}
+		}
+	}
+	return releaseID{revision: revision}
+}
+
+func (s scope) releaseRef(id releaseID, part int) driver.Ref {
+	name := s.parent() + "-r" + strconv.Itoa(id.revision)
+	if id.resealed != "" {
+		name += "-" + id.resealed
+	}
 	if part > 0 {
 		name += "-p" + strconv.Itoa(part)
 	}
@@ -65,7 +84,8 @@ func (s scope) releaseContext(revision int) []byte {
 
 // releaseObjects are the Secrets of a release in the order in which they are
 // written: parts first, the head, which holds the first part, last.
-func (d *Deployer) releaseObjects(s scope, revision int, body *releaseBody) ([]driver.Object, error) {
+func (d *Deployer) releaseObjects(s scope, id releaseID, body *releaseBody) ([]driver.Object, error) {
+	revision := id.revision
 	body.envelope = envelope{Format: releaseFormat, MinReader: releaseFormat}
 	packed, err := pack(body)
 	if err != nil {
@@ -99,7 +119,7 @@ func (d *Deployer) releaseObjects(s scope, revision int, body *releaseBody) ([]d
 			data["mac"] = d.opts.Keys.MAC("deploy release", s.releaseContext(revision), headJSON)
 		}
 		immutable := true
-		ref := s.releaseRef(revision, i)
+		ref := s.releaseRef(id, i)
 		obj, err := driver.NewObject(&corev1.Secret{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 			ObjectMeta: metav1.ObjectMeta{Name: ref.Name, Namespace: ref.Namespace, Labels: map[string]string{
@@ -117,12 +137,13 @@ func (d *Deployer) releaseObjects(s scope, revision int, body *releaseBody) ([]d
 }
 
 // readRelease reads one release and checks all that binds it.
-func (d *Deployer) readRelease(ctx context.Context, c *cluster.Cluster, s scope, revision int) (*releaseBody, error) {
+func (d *Deployer) readRelease(ctx context.Context, c *cluster.Cluster, s scope, id releaseID) (*releaseBody, error) {
+	revision := id.revision
 	fail := func(err error) (*releaseBody, error) {
 		return nil, fmt.Errorf("release %d of %s: %w", revision, s.application, err)
 	}
 	read := func(part int) (map[string][]byte, error) {
-		obj, err := c.Get(ctx, s.releaseRef(revision, part))
+		obj, err := c.Get(ctx, s.releaseRef(id, part))
 		if err != nil {
 			return nil, err
 		}

@@ -180,22 +180,26 @@ func (a *applier) keep(ctx context.Context, c *Change) error {
 	if len(l.state.generated) == 0 || c.Object.Kind != kindClaim.Kind {
 		return nil
 	}
-	sealed, err := a.deployer.sealKept(l.scope, l.state.generated)
+	ctx, cancel := draining(ctx)
+	defer cancel()
+	return a.deployer.keepWith(ctx, a.cluster, l.scope, c.Object, c.UID, l.state.generated)
+}
+
+// keepWith seals generated secrets onto the claim whose data needs them.
+func (d *Deployer) keepWith(ctx context.Context, c *cluster.Cluster, s scope, claim driver.Ref, uid string, values secretValues) error {
+	sealed, err := d.sealKept(s, values)
 	if err != nil {
 		return err
 	}
 	data, err := json.Marshal(map[string]any{
-		"apiVersion": c.Object.APIVersion, "kind": c.Object.Kind,
-		"metadata": map[string]any{"name": c.Object.Name, "namespace": c.Object.Namespace,
+		"apiVersion": claim.APIVersion, "kind": claim.Kind,
+		"metadata": map[string]any{"name": claim.Name, "namespace": claim.Namespace,
 			"annotations": map[string]string{appmodel.AnnotationKept: sealed}},
 	})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := draining(ctx)
-	defer cancel()
-	_, err = a.cluster.Apply(ctx, driver.Object{Ref: c.Object, JSON: data},
-		driver.ApplyOptions{Manager: l.scope.manager() + "-kept", Force: true, IfUID: c.UID})
+	_, err = c.Apply(ctx, driver.Object{Ref: claim, JSON: data}, driver.ApplyOptions{Manager: s.manager() + "-kept", Force: true, IfUID: uid})
 	return err
 }
 

@@ -75,7 +75,7 @@ func (d *Deployer) earlier(ctx context.Context, application string, to Target, n
 		return earlierRelease{}, err
 	}
 	for _, revision := range revisions {
-		body, err := d.readRelease(ctx, c, s, revision)
+		body, err := d.readRelease(ctx, c, s, st.record.id(revision))
 		if !errors.Is(err, appspan.ErrNotFound) {
 			return earlierRelease{revision: revision, body: body}, err
 		}

@@ -64,7 +64,7 @@ func (a *applier) begin(ctx context.Context) error {
 		return err
 	}
 	body := &releaseBody{Resolved: resolved, Params: w.app.params, Images: w.app.images, Bound: w.app.bound, Services: w.services, Intent: a.plan.intent.alone(w.live.cluster.Name()), Lineage: lineage}
-	objects, err := a.deployer.releaseObjects(w.live.scope, a.record.Revision, body)
+	objects, err := a.deployer.releaseObjects(w.live.scope, a.record.id(a.record.Revision), body)
 	if err != nil {
 		return err
 	}
