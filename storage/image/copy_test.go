@@ -227,14 +227,17 @@ func referrersComeAlong(t *testing.T, src, dst *registry) {
 	}
 	tags(index, signature, list)
 	tags(list, onList)
-	cosign := strings.Replace(index.Digest.String(), ":", "-", 1) + ".sig"
-	tagged := src.image("shop/web", cosign, "signature by tag")
+	byTag := map[string]ocispec.Descriptor{}
+	for _, suffix := range []string{".sig", ".att", ".sbom"} {
+		tag := strings.Replace(index.Digest.String(), ":", "-", 1) + suffix
+		byTag[tag] = src.image("shop/web", tag, "by tag "+suffix)
+	}
 	c := newClient(t, image.ClientOptions{}, src, dst)
 
 	copied, err := c.Copy(t.Context(), dst.ref("web:1"), src.ref("shop/web:1"), &image.CopyOptions{Referrers: true})
 	require.NoError(t, err)
-	require.Equal(t, 4, copied.Referrers)
-	for _, desc := range []ocispec.Descriptor{signature, list, onList, tagged} {
+	require.Equal(t, 6, copied.Referrers)
+	for _, desc := range []ocispec.Descriptor{signature, list, onList} {
 		require.Equal(t, src.content("shop/web", desc.Digest), dst.content("web", desc.Digest))
 	}
 	var subjects []string
@@ -243,9 +246,12 @@ func referrersComeAlong(t *testing.T, src, dst *registry) {
 		subjects = append(subjects, desc.Digest.String())
 	}
 	require.ElementsMatch(t, []string{signature.Digest.String(), list.Digest.String()}, subjects)
-	tag, err := dst.ResolveTag(t.Context(), "web", cosign)
-	require.NoError(t, err)
-	require.Equal(t, tagged.Digest, tag.Digest)
+	for tag, desc := range byTag {
+		there, err := dst.ResolveTag(t.Context(), "web", tag)
+		require.NoError(t, err)
+		require.Equal(t, desc.Digest, there.Digest)
+		require.Equal(t, src.content("shop/web", desc.Digest), dst.content("web", desc.Digest))
+	}
 
 	none := newRegistry(t)
 	copied, err = newClient(t, image.ClientOptions{}, src, none).Copy(t.Context(), none.ref("web:1"), src.ref("shop/web:1"), nil)

@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -445,30 +446,43 @@ func TestTLSIsLeftOutOnlyForHostsThatWereNamed(t *testing.T) {
 
 func TestErrorsAndEventsHoldNoCredential(t *testing.T) {
 	t.Parallel()
-	src := newRegistry(t)
-	src.intercept(func(w http.ResponseWriter, req *http.Request) bool { // it tells what it was given
-		if !basic(w, req) {
+	const password = `a "secret" <word> of/the\registry`
+	src, dst := newRegistry(t), newRegistry(t)
+	src.image("web", "1", "layer")
+	dst.intercept(func(w http.ResponseWriter, req *http.Request) bool { // it tells what it was given
+		_, given, _ := req.BasicAuth()
+		switch {
+		case given == "":
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
 			return true
+		case req.Method != http.MethodPost:
+			return false
 		}
-		_, password, _ := req.BasicAuth()
 		w.WriteHeader(http.StatusForbidden)
-		_, _ = fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":"%s, %s, \n\u001b[2J %s"}]}`, password, req.Header.Get("Authorization"), strings.Repeat("no ", 2000))
+		_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]any{"code": "DENIED",
+			"message": "you are " + given + "\n\x1b[2J or " + req.Header.Get("Authorization") + " or " + url.QueryEscape(given), "detail": strings.Repeat("no ", 2000)}}})
 		return true
 	})
 	var events []appspan.Event
-	c := newClient(t, image.ClientOptions{Credentials: credentials(src.host)}, src)
-	_, err := c.Copy(t.Context(), src.ref("b:1"), src.ref("a:1"), &image.CopyOptions{OnEvent: func(e appspan.Event) { events = append(events, e) }})
+	c := newClient(t, image.ClientOptions{Credentials: func(ctx, string) (image.Credential, error) {
+		return image.Credential{Username: "robot", Password: password}, nil
+	}}, src, dst)
+	_, err := c.Copy(t.Context(), dst.ref("b:1"), src.ref("web:1"), &image.CopyOptions{OnEvent: func(e appspan.Event) { events = append(events, e) }})
 	require.ErrorIs(t, err, appspan.ErrDenied)
+	require.ErrorContains(t, err, "you are …", "what it says is passed on")
 	finder := leaktest.NewFinder()
-	finder.Add("password", []byte(secret))
-	found, findErr := finder.Find([]byte(fmt.Sprintf("%+v %v %+v %#v", err, events, c, c)))
+	finder.Add("password", []byte(password))
+	text := fmt.Sprintf("%+v %v %+v %#v", err, events, c, c)
+	found, findErr := finder.Find([]byte(text))
 	require.NoError(t, findErr)
 	require.Empty(t, found, err)
+	require.NotContains(t, text, base64.StdEncoding.EncodeToString([]byte("robot:"+password)))
 	require.NotContains(t, err.Error(), "\n")
 	require.NotContains(t, err.Error(), "\x1b")
 	require.Less(t, len(err.Error()), 1000)
 
-	_, err = newClient(t, image.ClientOptions{}, src).Resolve(t.Context(), src.ref("a:1"))
+	_, err = newClient(t, image.ClientOptions{}, dst).Resolve(t.Context(), dst.ref("a:1"))
 	require.ErrorIs(t, err, appspan.ErrDenied)
 	require.ErrorContains(t, err, "ClientOptions.Credentials")
 }
