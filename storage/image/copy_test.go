@@ -333,19 +333,19 @@ func TestEventsTellHowACopyGoes(t *testing.T) {
 func TestABigBlobTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	src, dst := newRegistry(t), newRegistry(t)
-	src.image("web", "1", strings.Repeat("0123456789abcdef", 3<<20))
+	src.image("web", "1", strings.Repeat("0123456789abcdef", 5<<18))
 	wait, more := make(chan struct{}), make(chan string, 10)
 	dst.intercept(func(_ http.ResponseWriter, req *http.Request) bool {
 		if req.Method == http.MethodPut && req.ContentLength > 1<<20 {
 			req.Body = struct {
 				io.Reader
 				io.Closer
-			}{io.MultiReader(io.LimitReader(req.Body, 40<<20), gate{wait}, req.Body), req.Body}
+			}{io.MultiReader(io.LimitReader(req.Body, 18<<20), gate{wait}, req.Body), req.Body}
 		}
 		return false
 	})
 	_, err := newClient(t, image.ClientOptions{}, src, dst).Copy(t.Context(), dst.ref("web:1"), src.ref("web:1"), &image.CopyOptions{OnEvent: func(e appspan.Event) {
-		if strings.Contains(e.Message, "of 50331648 bytes") {
+		if strings.Contains(e.Message, "of 20971520 bytes") {
 			if len(more) == 0 {
 				close(wait)
 			}
