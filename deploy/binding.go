@@ -46,14 +46,7 @@ func bind(app *appmodel.Application, bindings map[render.NeedRef]render.Endpoint
 				continue
 			}
 			delete(unused, ref)
-			b := boundNeed{Component: ref.Component, Need: ref.Need, Host: e.Host, Port: e.Port, Values: maps.Clone(e.Values)}
-			for name, value := range e.Secrets {
-				if b.Secrets == nil {
-					b.Secrets = map[string]string{}
-				}
-				b.Secrets[name] = value.Reveal()
-			}
-			out = append(out, b)
+			out = append(out, storeBinding(ref, e))
 		}
 	}
 	for ref := range unused {
@@ -63,6 +56,18 @@ func bind(app *appmodel.Application, bindings map[render.NeedRef]render.Endpoint
 		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Need, b.Need))
 	})
 	return out, nil
+}
+
+// storeBinding is a binding with its secrets.
+func storeBinding(ref render.NeedRef, e render.Endpoint) boundNeed {
+	b := boundNeed{Component: ref.Component, Need: ref.Need, Host: e.Host, Port: e.Port, Values: maps.Clone(e.Values)}
+	for name, value := range e.Secrets {
+		if b.Secrets == nil {
+			b.Secrets = map[string]string{}
+		}
+		b.Secrets[name] = value.Reveal()
+	}
+	return b
 }
 
 // endpoints are the bindings as render takes them.

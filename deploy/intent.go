@@ -50,6 +50,8 @@ type intent struct {
 	DataLoss  bool                      `json:"dataLoss,omitempty"`
 	// FromRevision is, for a rollback, the release of each cluster.
 	FromRevision map[string]int `json:"fromRevision,omitempty"`
+	// Environment is the one that it is deployed to, if it has one.
+	Environment *storedEnvironment `json:"environment,omitempty"`
 	// Command is what is done to the application as it runs.
 	Command *Command `json:"command,omitempty"`
 	// Data says, for a removal, that data goes too.

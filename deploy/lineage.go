@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
-	"github.com/appspan-dev/appspan/deploy/render"
 )
 
 // Source is an application that runs, to be copied or promoted.
@@ -171,23 +169,6 @@ func (a *applier) inherited(ctx context.Context) (*storedLineage, error) {
 		return body.Lineage, nil
 	}
 	return nil, nil
-}
-
-// bindings are stored bindings of the needs that an application has, as plan
-// options take them.
-func bindings(app *appmodel.Application, bound []boundNeed, more map[render.NeedRef]render.Endpoint) map[render.NeedRef]render.Endpoint {
-	all := endpoints(bound)
-	maps.Copy(all, more)
-	out := map[render.NeedRef]render.Endpoint{}
-	for _, need := range outside(app) {
-		if e, ok := all[need]; ok {
-			out[need] = e
-		}
-	}
-	for need, e := range more { // what is wrong with it is said by the plan
-		out[need] = e
-	}
-	return out
 }
 
 // Lineage returns from what an application was made, by cluster; one that was

@@ -83,7 +83,7 @@ func (d *Deployer) newPlan(ctx context.Context, kind PlanKind, app *appmodel.App
 		return nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
 	r.lineage = lineage
-	overrides, err := r.store()
+	overrides, err := storeOverrides(r.overrides)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -38,6 +39,8 @@ type PromotionOptions struct {
 	DataLoss bool
 	// OnEvent hears how the plan goes.
 	OnEvent func(appspan.Event)
+
+	environment *Environment // whose own takes the place of what was deployed
 }
 
 // Promotion is what a promotion would do.
@@ -123,7 +126,12 @@ func (d *Deployer) planPromotion(ctx context.Context, application string, to Tar
 	if err != nil {
 		return p, err
 	}
-	plan.intent.Yield = here.yield
+	plan.intent.Yield, plan.intent.Environment = here.yield, here.environment
+	if o.environment != nil {
+		if err := plan.in(o.environment); err != nil {
+			return p, err
+		}
+	}
 	p.Plan, err = d.planned(ctx, plan, o.OnEvent)
 	return p, err
 }
@@ -135,6 +143,8 @@ type present struct {
 	overrides []ClusterOverride
 	lineage   *storedLineage
 	yield     []Yield
+	// environment is the one that it was deployed to, if any.
+	environment *storedEnvironment
 }
 
 // present reads what an application is meant to be.
@@ -145,8 +155,13 @@ func (d *Deployer) present(ctx context.Context, at Source) (*present, error) {
 	}
 	at.Target = to
 	var found *present
+	var absent error // where it does not run yet, it will
 	for _, name := range to.Clusters {
 		one, err := d.presentOn(ctx, at, name)
+		if errors.Is(err, appspan.ErrNotFound) {
+			absent = fmt.Errorf("%s: %w", name, err)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -156,6 +171,9 @@ func (d *Deployer) present(ctx context.Context, at Source) (*present, error) {
 			return nil, fmt.Errorf("%w: %s and %s run different things (releases %d and %d); promote to one after the other",
 				appspan.ErrConflict, found.cluster, one.cluster, found.source.Revision, one.source.Revision)
 		}
+	}
+	if found == nil {
+		return nil, absent
 	}
 	return found, nil
 }
@@ -171,7 +189,7 @@ func (d *Deployer) presentOn(ctx context.Context, at Source, name string) (*pres
 	if in == nil || in.Application == nil {
 		return nil, fmt.Errorf("%w: release %d does not say what it was made from; deploy it again", appspan.ErrUnsupported, found.revision)
 	}
-	out := &present{document: document{answers: in.Answers, images: found.body.Images, bound: found.body.Bound, source: at, cluster: name}, lineage: found.body.Lineage, yield: in.Yield}
+	out := &present{document: document{answers: in.Answers, images: found.body.Images, bound: found.body.Bound, source: at, cluster: name}, lineage: found.body.Lineage, yield: in.Yield, environment: in.Environment}
 	out.source.Revision = found.revision
 	if out.app, err = decodeApplication(in.Application); err != nil {
 		return nil, err
@@ -215,18 +233,32 @@ func nothing(app *appmodel.Application) *appmodel.Application {
 
 // options are those with which the merged application is planned.
 func (here *present) options(app *appmodel.Application, o *PromotionOptions) *PlanOptions {
-	out := &PlanOptions{Answers: map[string]appmodel.JSON{}, Images: maps.Clone(here.images), ClusterOverrides: here.overrides,
-		Bindings: bindings(app, here.bound, o.Bindings), DataLoss: o.DataLoss}
-	for _, p := range app.Parameters { // the answer to a parameter that is gone goes with it
-		if v, ok := here.answers[p.Name]; ok {
+	out := &PlanOptions{Answers: here.answers, Images: here.images, ClusterOverrides: here.overrides, Bindings: endpoints(here.bound)}
+	if o.environment != nil {
+		out = o.environment.options()
+	}
+	return o.onto(out, app)
+}
+
+// onto adds what is said here to what an application has. The answer to a
+// parameter that is gone goes with it, and so does the binding of a need.
+func (o *PromotionOptions) onto(own *PlanOptions, app *appmodel.Application) *PlanOptions {
+	out := &PlanOptions{Answers: map[string]appmodel.JSON{}, Images: map[string]string{}, Bindings: map[render.NeedRef]render.Endpoint{},
+		ClusterOverrides: own.ClusterOverrides, DataLoss: o.DataLoss}
+	for _, p := range app.Parameters {
+		if v, ok := own.Answers[p.Name]; ok {
 			out.Answers[p.Name] = v
 		}
 	}
-	maps.Copy(out.Answers, o.Answers)
-	if out.Images == nil && len(o.Images) > 0 {
-		out.Images = map[string]string{}
+	for _, need := range outside(app) {
+		if e, ok := own.Bindings[need]; ok {
+			out.Bindings[need] = e
+		}
 	}
+	maps.Copy(out.Images, own.Images)
+	maps.Copy(out.Answers, o.Answers)
 	maps.Copy(out.Images, o.Images)
+	maps.Copy(out.Bindings, o.Bindings)
 	return out
 }
 
@@ -252,7 +284,7 @@ func (d *Deployer) PlanEdit(ctx context.Context, application string, to Target, 
 	if err != nil {
 		return nil, err
 	}
-	plan.intent.Yield = here.yield
+	plan.intent.Yield, plan.intent.Environment = here.yield, here.environment
 	return d.planned(ctx, plan, o.OnEvent)
 }
 

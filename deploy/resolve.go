@@ -165,11 +165,11 @@ func (r *resolver) into(ctx context.Context, d *Deployer, in *intent, to Target)
 	return nil
 }
 
-// store encodes the overrides with their secrets, which their own JSON leaves
-// out.
-func (r *resolver) store() ([]storedOverride, error) {
+// storeOverrides encodes overrides with their secrets, which their own JSON
+// leaves out.
+func storeOverrides(overrides []ClusterOverride) ([]storedOverride, error) {
 	var out []storedOverride
-	for _, o := range r.overrides {
+	for _, o := range overrides {
 		data, err := appmodel.EncodeOverride(o.Override, &appmodel.EncodeOptions{Secrets: true, JSON: true})
 		if err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func (t earlierRelease) into(in *intent, cluster string) {
 		return
 	}
 	in.Application, in.Answers, in.Overrides = t.body.Intent.Application, t.body.Intent.Answers, t.body.Intent.Overrides
-	in.Yield = t.body.Intent.Yield
+	in.Yield, in.Environment = t.body.Intent.Yield, t.body.Intent.Environment
 }
 
 // listed names the releases of a record.

@@ -1,0 +1,467 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
+	"github.com/appspan-dev/appspan/deploy/render"
+	"github.com/appspan-dev/appspan/storage"
+)
+
+// Environment is an application as it is meant to run somewhere: for whom, on
+// which clusters, and with what of its own. Development, test and production
+// are environments of one application.
+type Environment struct {
+	// Application is the name that it is deployed under, Name the
+	// environment's: "production". Both are DNS labels.
+	Application string `json:"application"`
+	Name        string `json:"name"`
+	// Target is where it runs; its Team is whose environment it is.
+	Target Target `json:"target"`
+	// From names the environment that is promoted to this one; empty: it is
+	// deployed to.
+	From string `json:"from,omitempty"`
+	// Gates are passed by a promotion to it.
+	Gates Gates `json:"gates,omitzero"`
+
+	// What is its own, on top of the application. In Records it is sealed.
+	Answers   map[string]appmodel.JSON           `json:"-"`
+	Overrides []ClusterOverride                  `json:"-"`
+	Images    map[string]string                  `json:"-"`
+	Bindings  map[render.NeedRef]render.Endpoint `json:"-"`
+}
+
+// String names the environment. It prints so with every verb: its answers may
+// be secret.
+func (env Environment) String() string { return env.Application + "/" + env.Name }
+
+// Format writes String for every verb.
+func (env Environment) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, env.String()) }
+
+// LogValue is String.
+func (env Environment) LogValue() slog.Value { return slog.StringValue(env.String()) }
+
+// Gates are what a promotion to an environment needs.
+type Gates struct {
+	// Approvals is how many people have to approve it, beside who asked.
+	Approvals int `json:"approvals,omitempty"`
+	// Checks name checks of a [Pipeline] that have to pass.
+	Checks []string `json:"checks,omitempty"`
+	// Auto asks for a promotion by itself once the environment that it is
+	// promoted from has a new release that is ready.
+	Auto bool `json:"auto,omitempty"`
+}
+
+// environmentKeys is where they are in Records.
+const environmentKeys = "environments/"
+
+const environmentFormat = 1
+
+// Environments are the environments of applications, kept in Records. Any
+// number of processes may use the same Records. It is safe for concurrent use.
+type Environments struct {
+	records *storage.Records
+	d       *Deployer
+}
+
+// NewEnvironments returns those that are in records, deployed by d, whose keys
+// seal what is secret in them.
+func NewEnvironments(records *storage.Records, d *Deployer) (*Environments, error) {
+	if records == nil || d == nil {
+		return nil, fmt.Errorf("environments: %w: records and a Deployer are needed", appspan.ErrInvalid)
+	}
+	return &Environments{records: records, d: d}, nil
+}
+
+// For returns a view that acts as subject.
+func (e *Environments) For(subject appspan.Subject) *Environments {
+	return &Environments{records: e.records, d: e.d.For(subject)}
+}
+
+// environmentRecord is an environment as it is stored.
+type environmentRecord struct {
+	storage.Envelope
+	Environment
+	Sealed []byte `json:"sealed"`
+}
+
+// environmentOwn is what of an environment may be secret.
+type environmentOwn struct {
+	Answers   map[string]appmodel.JSON `json:"answers,omitempty"`
+	Overrides []storedOverride         `json:"overrides,omitempty"`
+	Images    map[string]string        `json:"images,omitempty"`
+	Bound     []boundNeed              `json:"bound,omitempty"`
+}
+
+func (env *Environment) own() (environmentOwn, error) {
+	out := environmentOwn{Answers: env.Answers, Images: env.Images}
+	var err error
+	if out.Overrides, err = storeOverrides(env.Overrides); err != nil {
+		return out, err
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(env.Bindings), func(a, b render.NeedRef) int {
+		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Need, b.Need))
+	}) {
+		out.Bound = append(out.Bound, storeBinding(ref, env.Bindings[ref]))
+	}
+	return out, nil
+}
+
+func (env *Environment) take(own environmentOwn) (err error) {
+	env.Answers, env.Images = own.Answers, own.Images
+	if len(own.Bound) > 0 {
+		env.Bindings = endpoints(own.Bound)
+	}
+	env.Overrides, err = overridesOf(own.Overrides)
+	return err
+}
+
+func (env *Environment) key() string { return environmentKeys + env.Application + "/" + env.Name }
+
+func (e *Environments) context(env *Environment) []byte {
+	return []byte(strings.Join([]string{"environment", e.d.opts.Installation, env.Application, env.Name}, "\x00"))
+}
+
+// check validates what somebody wants to keep.
+func (env *Environment) check() error {
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("environment %s/%s: %w: %s", env.Application, env.Name, appspan.ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	if !namespaceName.MatchString(env.Application) || !namespaceName.MatchString(env.Name) {
+		return wrong("the application and the name are DNS labels")
+	}
+	if len(env.Target.Clusters) == 0 && len(env.Target.Labels) == 0 {
+		return wrong("its target names no clusters; name some, or give labels")
+	}
+	if len(env.Target.Clusters) > 0 {
+		if _, err := env.Target.normal(env.Application); err != nil {
+			return err
+		}
+	}
+	switch {
+	case env.From == env.Name:
+		return wrong("it cannot be promoted from itself")
+	case env.From != "" && !namespaceName.MatchString(env.From):
+		return wrong("From %q is no name of an environment", env.From)
+	case env.Gates.Approvals < 0 || env.Gates.Approvals > 20:
+		return wrong("%d approvals; use 0 to 20", env.Gates.Approvals)
+	case env.From == "" && (env.Gates.Auto || env.Gates.Approvals > 0 || len(env.Gates.Checks) > 0):
+		return wrong("gates are for promotions, and nothing is promoted to it; set From")
+	}
+	for i, o := range env.Overrides {
+		if o.Override == nil {
+			return wrong("override %d is nil", i+1)
+		}
+	}
+	return nil
+}
+
+func (e *Environments) authorize(ctx context.Context, verb appspan.Verb, env *Environment) error {
+	return appspan.Authorize(ctx, e.d.opts.Authorizer, e.d.subject, appspan.Access{Verb: verb, Resource: "environment",
+		Team: env.Target.Team, Namespace: env.Target.Namespace, Application: env.Application})
+}
+
+// Get returns an environment with what is its own, secrets included: the
+// subject must be allowed to deploy it. One that is not there is
+// appspan.ErrNotFound.
+func (e *Environments) Get(ctx context.Context, application, name string) (Environment, error) {
+	env, _, err := e.load(ctx, application, name)
+	if err != nil {
+		return Environment{}, err
+	}
+	if err := e.authorize(ctx, appspan.VerbDeploy, &env); err != nil {
+		return Environment{}, err
+	}
+	return env, nil
+}
+
+func (e *Environments) load(ctx context.Context, application, name string) (Environment, string, error) {
+	env := Environment{Application: application, Name: name}
+	rec, err := e.records.Get(ctx, env.key())
+	if errors.Is(err, appspan.ErrNotFound) {
+		return env, "", fmt.Errorf("environment %s/%s: %w: it is not there; Put it first", application, name, appspan.ErrNotFound)
+	}
+	if err != nil {
+		return env, "", err
+	}
+	env, err = e.open(rec)
+	return env, rec.Revision, err
+}
+
+func (e *Environments) open(rec storage.Record) (Environment, error) {
+	var stored environmentRecord
+	if err := storage.Decode(rec.Value, environmentFormat, &stored); err != nil {
+		return Environment{}, fmt.Errorf("record %s: %w", rec.Key, err)
+	}
+	env := stored.Environment
+	plain, err := e.d.opts.Keys.Open(stored.Sealed, e.context(&env))
+	if err != nil {
+		return Environment{}, fmt.Errorf("record %s: %w", rec.Key, err)
+	}
+	var own environmentOwn
+	if err := json.Unmarshal(plain, &own); err != nil {
+		return Environment{}, fmt.Errorf("record %s: %w: %w", rec.Key, appspan.ErrCorrupt, err)
+	}
+	return env, env.take(own)
+}
+
+// Put makes or changes an environment. Nothing is deployed by it. What From
+// names must be there, and must not lead back to it.
+func (e *Environments) Put(ctx context.Context, env Environment) error {
+	if env.Target.Team == "" {
+		env.Target.Team = e.d.subject.Team
+	}
+	if env.Target.Namespace == "" {
+		env.Target.Namespace = env.Application
+	}
+	if err := env.check(); err != nil {
+		return err
+	}
+	if err := e.d.sameTeam(env.Application, env.Target); err != nil {
+		return err
+	}
+	if err := e.authorize(ctx, appspan.VerbUpdate, &env); err != nil {
+		return err
+	}
+	if err := e.chain(ctx, &env); err != nil {
+		return err
+	}
+	data, err := e.seal(&env)
+	if err != nil {
+		return err
+	}
+	_, err = e.records.Update(ctx, env.key(), func(old []byte) ([]byte, error) {
+		if old == nil {
+			return data, nil
+		}
+		before, err := e.open(storage.Record{Key: env.key(), Value: old})
+		if err != nil {
+			return nil, err
+		}
+		return data, e.authorize(ctx, appspan.VerbUpdate, &before) // it may be another team's
+	})
+	return err
+}
+
+func (e *Environments) seal(env *Environment) ([]byte, error) {
+	own, err := env.own()
+	if err != nil {
+		return nil, err
+	}
+	plain, err := json.Marshal(own)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := e.d.opts.Keys.Seal(plain, e.context(env))
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(environmentRecord{Envelope: storage.Envelope{Format: environmentFormat, MinReader: environmentFormat}, Environment: *env, Sealed: sealed})
+}
+
+// chain follows From to its beginning.
+func (e *Environments) chain(ctx context.Context, env *Environment) error {
+	seen := []string{env.Name}
+	for from := env.From; from != ""; {
+		if slices.Contains(seen, from) {
+			return fmt.Errorf("environment %s/%s: %w: it would be promoted to itself: %s", env.Application, env.Name, appspan.ErrInvalid, strings.Join(append(seen, from), " from "))
+		}
+		before, _, err := e.load(ctx, env.Application, from)
+		if err != nil {
+			return fmt.Errorf("environment %s/%s: From: %w", env.Application, env.Name, err)
+		}
+		seen = append(seen, from)
+		from = before.From
+	}
+	return nil
+}
+
+// Delete removes an environment from the records. What runs goes on running.
+// One from which another is promoted is appspan.ErrPrecondition.
+func (e *Environments) Delete(ctx context.Context, application, name string) error {
+	env, revision, err := e.load(ctx, application, name)
+	if err != nil {
+		return err
+	}
+	if err := e.authorize(ctx, appspan.VerbDelete, &env); err != nil {
+		return err
+	}
+	for other, err := range e.list(ctx, application+"/") {
+		if err != nil {
+			return err
+		}
+		if other.From == name {
+			return fmt.Errorf("environment %s/%s: %w: %s is promoted from it; change that first", application, name, appspan.ErrPrecondition, other.Name)
+		}
+	}
+	return e.records.Delete(ctx, env.key(), revision)
+}
+
+// List yields the environments of an application, or of all if it is empty,
+// that the subject may read: without what is their own.
+func (e *Environments) List(ctx context.Context, application string) iter.Seq2[Environment, error] {
+	prefix := ""
+	if application != "" {
+		prefix = application + "/"
+	}
+	return func(yield func(Environment, error) bool) {
+		for env, err := range e.list(ctx, prefix) {
+			if err == nil && e.authorize(ctx, appspan.VerbRead, &env) != nil {
+				continue
+			}
+			env.Answers, env.Overrides, env.Images, env.Bindings = nil, nil, nil, nil
+			if !yield(env, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (e *Environments) list(ctx context.Context, prefix string) iter.Seq2[Environment, error] {
+	return func(yield func(Environment, error) bool) {
+		for rec, err := range e.records.List(ctx, environmentKeys+prefix) {
+			var env Environment
+			if err == nil {
+				env, err = e.open(rec)
+			}
+			if !yield(env, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Reseal seals every environment with the active key, and returns how many it
+// sealed.
+func (e *Environments) Reseal(ctx context.Context) (int, error) {
+	if err := appspan.Authorize(ctx, e.d.opts.Authorizer, e.d.subject, appspan.Access{Verb: appspan.VerbUpdate, Resource: "environment", Team: e.d.subject.Team}); err != nil {
+		return 0, err
+	}
+	n := 0
+	var errs []error
+	for rec, err := range e.records.List(ctx, environmentKeys) {
+		if err != nil {
+			return n, errors.Join(append(errs, err)...)
+		}
+		_, err := e.records.Update(ctx, rec.Key, func(old []byte) ([]byte, error) {
+			var stored environmentRecord
+			if old == nil || storage.Decode(old, environmentFormat, &stored) == nil && !e.d.opts.Keys.Stale(stored.Sealed) {
+				return old, nil
+			}
+			env, err := e.open(storage.Record{Key: rec.Key, Value: old})
+			if err != nil {
+				return nil, err
+			}
+			n++
+			return e.seal(&env)
+		})
+		errs = append(errs, err)
+	}
+	return n, errors.Join(errs...)
+}
+
+// options are those with which an application is planned for the environment.
+func (env *Environment) options() *PlanOptions {
+	return &PlanOptions{Answers: env.Answers, ClusterOverrides: env.Overrides, Images: env.Images, Bindings: env.Bindings}
+}
+
+// PlanDeploy plans to deploy an application to an environment, with what is the
+// environment's own. The application's name gives way to the environment's.
+func (e *Environments) PlanDeploy(ctx context.Context, application, name string, app *appmodel.Application, onEvent func(appspan.Event)) (*Plan, error) {
+	env, err := e.Get(ctx, application, name)
+	if err != nil {
+		return nil, err
+	}
+	app = appmodel.Clone(app)
+	if app != nil {
+		app.Metadata.Name = application
+	}
+	p, err := e.d.newPlan(ctx, KindDeploy, app, env.Target, env.options(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.in(&env); err != nil {
+		return nil, err
+	}
+	return e.d.planned(ctx, p, onEvent)
+}
+
+// in notes the environment that a plan is for, so that it can be recovered from
+// the clusters.
+func (p *Plan) in(env *Environment) error {
+	own, err := env.own()
+	p.intent.Environment = &storedEnvironment{Environment: *env, Own: own}
+	return err
+}
+
+// storedEnvironment is an environment as a release holds it, sealed.
+type storedEnvironment struct {
+	Environment
+	Own environmentOwn `json:"own"`
+}
+
+// PlanPromotion plans to promote what runs in the environment that this one is
+// promoted from: the first time as a copy, then by three-way merge. See
+// [Deployer.PlanPromotion].
+func (e *Environments) PlanPromotion(ctx context.Context, application, name string, opts *PromotionOptions) (*Promotion, error) {
+	var o PromotionOptions
+	if opts != nil {
+		o = *opts
+	}
+	env, err := e.Get(ctx, application, name)
+	if err != nil {
+		return nil, err
+	}
+	if env.From == "" {
+		return nil, fmt.Errorf("environment %s/%s: %w: nothing is promoted to it; deploy to it, or set From", application, name, appspan.ErrPrecondition)
+	}
+	from, err := e.Get(ctx, application, env.From)
+	if err != nil {
+		return nil, err
+	}
+	o.From, o.environment = &Source{Application: application, Target: from.Target}, &env
+	p, err := e.d.PlanPromotion(ctx, application, env.Target, &o)
+	if errors.Is(err, appspan.ErrNotFound) && p == nil {
+		return e.first(ctx, &env, o)
+	}
+	return p, err
+}
+
+// first is the promotion to an environment in which nothing runs.
+func (e *Environments) first(ctx context.Context, env *Environment, o PromotionOptions) (*Promotion, error) {
+	from := *o.From
+	from.Revision = o.Revision
+	doc, err := e.d.source(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("promotion to %s/%s: %w", env.Application, env.Name, err)
+	}
+	lineage, err := doc.lineage()
+	if err != nil {
+		return nil, err
+	}
+	options := o.onto(env.options(), doc.app)
+	options.OnEvent = o.OnEvent
+	app := appmodel.Clone(doc.app)
+	app.Metadata.Name = env.Application
+	plan, err := e.d.newPlan(ctx, KindCopy, app, env.Target, options, lineage)
+	if err != nil {
+		return nil, fmt.Errorf("promotion to %s/%s: %w", env.Application, env.Name, err)
+	}
+	if err := plan.in(env); err != nil {
+		return nil, err
+	}
+	out := &Promotion{From: doc.source, Changes: appmodel.Changes(nil, app), Notes: doc.notes}
+	out.Plan, err = e.d.planned(ctx, plan, o.OnEvent)
+	return out, err
+}
