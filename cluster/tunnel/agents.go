@@ -16,6 +16,9 @@ type Agent struct {
 	Since     time.Time
 	// Key names the agent's key.
 	Key KeyID
+	// HubKey names the hub's key that the agent would expect were it started
+	// again. One that is not the hub's is needed among Options.Previous.
+	HubKey KeyID
 	// Version is that of the agent's program, and Address where it connects
 	// from, as the last connection told.
 	Version, Address string

@@ -22,7 +22,8 @@ import (
 // Options shape a [Server]. The zero value, like nil, is the default.
 type Options struct {
 	// Wait is how long a dial waits for an agent that is not connected;
-	// default 10 s, negative does not wait.
+	// default 5 s, negative does not wait. It is to be less than a fleet's
+	// CheckTimeout, so that a check hears since when the agent is away.
 	Wait time.Duration
 	// Heartbeat is the time between two looks at whether an agent is still
 	// there; default 10 s. One that does not answer for three times as long is
@@ -37,6 +38,10 @@ type Options struct {
 	// Drain is how long a connection that another agent of the cluster has
 	// replaced may finish what is under way; default 30 s.
 	Drain time.Duration
+	// Previous are keys that the hub had before, by which agents still know it.
+	// It proves to be their owner too, to tell those agents its key, and nothing
+	// else: an agent keeps the new one and comes again.
+	Previous []ed25519.PrivateKey
 	// Address says where a request comes from: what failed joins are counted
 	// by, and what is shown. Default: the host of RemoteAddr, which behind a
 	// reverse proxy is the proxy's.
@@ -52,7 +57,7 @@ func (o *Options) withDefaults() Options {
 		d = *o
 	}
 	for value, standard := range map[*time.Duration]time.Duration{
-		&d.Wait: 10 * time.Second, &d.Heartbeat: 10 * time.Second, &d.Handshake: 10 * time.Second, &d.Drain: 30 * time.Second,
+		&d.Wait: 5 * time.Second, &d.Heartbeat: 10 * time.Second, &d.Handshake: 10 * time.Second, &d.Drain: 30 * time.Second,
 	} {
 		if *value == 0 {
 			*value = standard
@@ -80,7 +85,7 @@ func (o *Options) withDefaults() Options {
 // to. It may be mounted at any path, and behind any reverse proxy that lets
 // WebSockets through.
 type Server struct {
-	own       tls.Certificate
+	own       []tls.Certificate // the first is that of key
 	key       KeyID
 	members   Members
 	opts      Options
@@ -102,10 +107,16 @@ type Server struct {
 // identity: agents that have joined accept no other, so that the program must
 // keep it, and keep it secret. It does no I/O.
 func NewServer(key ed25519.PrivateKey, members Members, opts *Options) (*Server, error) {
-	own, err := wire.Certificate(key)
-	if err != nil {
-		return nil, fmt.Errorf("the hub's key: %w", err)
+	var own []tls.Certificate
+	o := opts.withDefaults()
+	for _, k := range append([]ed25519.PrivateKey{key}, o.Previous...) {
+		certificate, err := wire.Certificate(k)
+		if err != nil {
+			return nil, fmt.Errorf("the hub's key: %w", err)
+		}
+		own = append(own, certificate)
 	}
+	o.Previous = nil // own has them
 	id, err := KeyIDOf(key.Public().(ed25519.PublicKey))
 	if err != nil {
 		return nil, err
@@ -113,7 +124,7 @@ func NewServer(key ed25519.PrivateKey, members Members, opts *Options) (*Server,
 	if members == nil {
 		return nil, fmt.Errorf("%w: Members is nil", appspan.ErrInvalid)
 	}
-	s := &Server{own: own, key: id, members: members, opts: opts.withDefaults(), started: time.Now(),
+	s := &Server{own: own, key: id, members: members, opts: o, started: time.Now(),
 		peers: map[string]*peer{}, changed: make(chan struct{})}
 	s.strangers = make(chan struct{}, s.opts.MaxHandshakes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -188,7 +199,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) admit(ctx context.Context, conn net.Conn, address string) (*session, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) // whatever it is in the middle of
 	defer stop()
-	secure, key, err := wire.Serve(ctx, conn, s.own)
+	secure, key, err := wire.Serve(ctx, conn, s.own...)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +211,10 @@ func (s *Server) admit(ctx context.Context, conn net.Conn, address string) (*ses
 	if err != nil {
 		_ = wire.Write(secure, welcomeNot(err))
 		return nil, fmt.Errorf("agent %s, which says it is of cluster %q: %w", KeyID(key), wire.Printable(hello.Cluster, 64), err)
+	}
+	if len(s.own) > 1 && !wire.Wants(secure, wire.Key(s.key)) {
+		return nil, errors.Join(fmt.Errorf("agent %s of cluster %s: it knew the hub by an earlier key, and has been told the new one", KeyID(key), cluster),
+			wire.Write(secure, wire.Welcome{Refused: wire.Moved, Hub: s.key.String(), Message: "the hub has a new key"}))
 	}
 	if err := wire.Write(secure, wire.Welcome{Cluster: cluster}); err != nil {
 		return nil, err
@@ -217,9 +232,10 @@ func (s *Server) admit(ctx context.Context, conn net.Conn, address string) (*ses
 		_ = mux.Close()
 		return nil, ctx.Err()
 	}
+	knows, _ := ParseKeyID(hello.Hub) // of an agent that does not say it is zero
 	now := time.Now()
 	return &session{mux: mux, control: control, retired: make(chan struct{}), instance: hello.Instance, agent: Agent{
-		Cluster: cluster, Connected: true, Since: now, Key: key, Address: address,
+		Cluster: cluster, Connected: true, Since: now, Key: key, HubKey: knows, Address: address,
 		Version: wire.Printable(hello.Version, 64), Heartbeat: now,
 	}}, nil
 }

@@ -284,8 +284,37 @@ func run(t testing.TB, token tunnel.Token, keys agent.Keys, to agent.Target, opt
 	return a, stop
 }
 
-func fixed(key ed25519.PrivateKey) agent.Keys {
-	return func(context.Context) (ed25519.PrivateKey, error) { return key, nil }
+// fixed keeps a key, and a note, in memory.
+func fixed(key ed25519.PrivateKey) agent.Keys { return &memoryKeys{key: key} }
+
+type memoryKeys struct {
+	key  ed25519.PrivateKey
+	mu   sync.Mutex
+	note string
+	err  error // of Keep
+}
+
+func (m *memoryKeys) Key(context.Context) (ed25519.PrivateKey, error) { return m.key, nil }
+
+func (m *memoryKeys) Note(context.Context) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.note, nil
+}
+
+func (m *memoryKeys) Keep(_ context.Context, note string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil {
+		m.note = note
+	}
+	return m.err
+}
+
+func (m *memoryKeys) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
 }
 
 func parse(t testing.TB, text string) driver.Object {

@@ -83,6 +83,8 @@ type Agent struct {
 	target   Target
 	opts     Options
 	instance string
+	hub      tunnel.KeyID // the hub's key; zero before the first attempt
+	kept     tunnel.KeyID // what of it a new process would find
 
 	mu     sync.Mutex
 	status Status
@@ -152,7 +154,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.set(false, "", err)
 		var least time.Duration
 		switch {
-		case served && !errors.Is(err, errReplaced):
+		case served && !errors.Is(err, errReplaced), errors.Is(err, errMoved):
 			backoff = a.opts.MinBackoff
 		case errors.Is(err, errReplaced), errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrConflict):
 			backoff, least = a.opts.MaxBackoff, a.opts.MaxBackoff/2 // it will not be better soon
@@ -174,13 +176,16 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // connect makes a tunnel and serves it. It reports whether there was one.
 func (a *Agent) connect(ctx context.Context) (served bool, err error) {
-	key, err := a.keys(ctx)
+	key, err := a.keys.Key(ctx)
 	if err != nil {
 		return false, fmt.Errorf("the agent's key: %w", err)
 	}
 	own, err := wire.Certificate(key)
 	if err != nil {
 		return false, fmt.Errorf("the agent's key: %w", err)
+	}
+	if err := a.recall(ctx); err != nil {
+		return false, err
 	}
 	shake, cancel := context.WithTimeout(ctx, a.opts.Handshake)
 	defer cancel()
@@ -216,17 +221,20 @@ func unanswered(answer *http.Response, err error) error {
 
 // join is the handshake inside of the outer connection.
 func (a *Agent) join(ctx context.Context, conn net.Conn, own tls.Certificate) (*tls.Conn, string, error) {
-	secure, err := wire.Dial(ctx, conn, own, a.token.HubKey)
+	secure, err := wire.Dial(ctx, conn, own, wire.Key(a.hub))
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", appspan.ErrUnavailable, err)
 	}
-	hello := wire.Hello{Cluster: a.token.Cluster, Version: a.opts.Version, Instance: a.instance, Token: a.token.ID, Secret: a.token.Secret()}
+	hello := wire.Hello{Cluster: a.token.Cluster, Version: a.opts.Version, Instance: a.instance, Token: a.token.ID, Secret: a.token.Secret(), Hub: a.kept.String()}
 	if err := wire.Write(secure, hello); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", appspan.ErrUnavailable, err)
 	}
 	var welcome wire.Welcome
 	if err := wire.Read(secure, &welcome); err != nil {
 		return nil, "", fmt.Errorf("%w: the hub does not answer: %w", appspan.ErrUnavailable, err)
+	}
+	if welcome.Refused == wire.Moved {
+		return nil, "", a.follow(welcome.Hub)
 	}
 	return secure, welcome.Cluster, welcome.Err()
 }

@@ -49,7 +49,7 @@ func same(t *testing.T, store func() agent.Keys) ed25519.PrivateKey {
 	var all sync.WaitGroup
 	for i := range keys {
 		all.Go(func() {
-			key, err := store()(t.Context())
+			key, err := store().Key(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
@@ -67,24 +67,24 @@ func TestAKeyIsKeptInASecret(t *testing.T) {
 	t.Parallel()
 	c, target := api(t)
 	keys := agent.SecretKey(target, "default", "key")
-	_, err := keys(t.Context())
+	_, err := keys.Key(t.Context())
 	require.ErrorIs(t, err, appspan.ErrNotFound)
 
 	apply(t, c, emptySecret)
 	key := same(t, func() agent.Keys { return agent.SecretKey(target, "default", "key") })
-	got, err := keys(t.Context())
+	got, err := keys.Key(t.Context())
 	require.NoError(t, err, "it is there now")
 	require.True(t, key.Equal(got))
 
 	apply(t, c, emptySecret) // the manifest, again
-	got, err = agent.SecretKey(target, "default", "key")(t.Context())
+	got, err = agent.SecretKey(target, "default", "key").Key(t.Context())
 	require.NoError(t, err)
 	require.True(t, key.Equal(got))
 
 	require.NoError(t, os.WriteFile(target.TokenFile, []byte("wrong"), 0o600))
-	_, err = agent.SecretKey(target, "default", "key")(t.Context())
+	_, err = agent.SecretKey(target, "default", "key").Key(t.Context())
 	require.ErrorIs(t, err, appspan.ErrDenied)
-	got, err = keys(t.Context())
+	got, err = keys.Key(t.Context())
 	require.NoError(t, err, "who has it does not ask again")
 	require.True(t, key.Equal(got))
 }
@@ -100,7 +100,7 @@ func TestAKeyIsKeptInAFile(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, files, 1, "nothing is left beside it")
-	again, err := agent.FileKey(file)(t.Context())
+	again, err := agent.FileKey(file).Key(t.Context())
 	require.NoError(t, err)
 	require.True(t, key.Equal(again))
 
@@ -114,11 +114,11 @@ func TestAKeyIsKeptInAFile(t *testing.T) {
 			t.Parallel()
 			bad := filepath.Join(t.TempDir(), "key.pem")
 			require.NoError(t, os.WriteFile(bad, []byte(text), 0o600))
-			_, err := agent.FileKey(bad)(t.Context())
+			_, err := agent.FileKey(bad).Key(t.Context())
 			require.ErrorIs(t, err, appspan.ErrCorrupt)
 		})
 	}
-	_, err = agent.FileKey(filepath.Join(dir, "none", "key.pem"))(t.Context())
+	_, err = agent.FileKey(filepath.Join(dir, "none", "key.pem")).Key(t.Context())
 	require.ErrorIs(t, err, appspan.ErrUnavailable)
 }
 

@@ -8,14 +8,10 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -23,14 +19,23 @@ import (
 	"github.com/appspan-dev/appspan"
 )
 
-// Keys returns the agent's key, and the same one every time: it is who the
-// agent is. It is called before every attempt to connect, by one goroutine at a
-// time.
-type Keys func(ctx context.Context) (ed25519.PrivateKey, error)
+// Keys is where an agent keeps who it is and whom it trusts. It is asked by one
+// goroutine at a time.
+type Keys interface {
+	// Key is the agent's key, and the same one every time: it is who the agent
+	// is. It is called before every attempt to connect.
+	Key(ctx context.Context) (ed25519.PrivateKey, error)
+	// Note is what was last kept, empty for nothing: one short line of text
+	// about the hub, and no secret.
+	Note(ctx context.Context) (string, error)
+	// Keep keeps it, durably when it returns.
+	Keep(ctx context.Context, note string) error
+}
 
 const (
-	pemType = "PRIVATE KEY"
-	keyItem = "key.pem" // of a Secret
+	pemType  = "PRIVATE KEY"
+	keyItem  = "key.pem" // of a Secret
+	noteItem = "hub"
 )
 
 func newKey() (ed25519.PrivateKey, []byte, error) {
@@ -61,81 +66,97 @@ func parseKey(data []byte) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// FileKey keeps the key in a file of its own, which it makes, with mode 0600,
-// when there is none.
-func FileKey(name string) Keys {
-	return func(context.Context) (ed25519.PrivateKey, error) {
-		data, err := os.ReadFile(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			data, err = makeFile(name)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", appspan.ErrUnavailable, err)
-		}
-		key, err := parseKey(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return key, nil
-	}
-}
-
-// makeFile writes a new key, whole or not at all, and returns what the file
-// holds: of two agents that do so at the same time, the first one's.
-func makeFile(name string) ([]byte, error) {
-	_, text, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".key-*") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	if err := os.Link(f.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	return os.ReadFile(name)
-}
-
 // SecretKey keeps the key in a Secret of the target, which has to exist and may
 // be empty: the right to create could not be limited to one name. It needs the
 // rights to get and update it.
 func SecretKey(target Target, namespace, name string) Keys {
-	var mu sync.Mutex
-	var known ed25519.PrivateKey
-	return func(ctx context.Context) (ed25519.PrivateKey, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if known != nil { // the API server need not be there for the hub to know that the agent is
-			return known, nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
-		key, err := secretKey(ctx, target, namespace, name)
-		if err != nil {
-			return nil, fmt.Errorf("the Secret %s/%s: %w", namespace, name, err)
-		}
-		known = key
-		return key, nil
-	}
+	return &secretKeys{target: target, namespace: namespace, name: name}
 }
 
-// secretKey reads the key, and before that stores one when there is none. Of
-// two agents that do so at the same time one meets a conflict, and reads the
-// other's.
-func secretKey(ctx context.Context, target Target, namespace, name string) (ed25519.PrivateKey, error) {
-	trip, err := target.transport()
+type secretKeys struct {
+	target          Target
+	namespace, name string
+
+	mu   sync.Mutex
+	key  ed25519.PrivateKey // nil: not read yet
+	note string
+}
+
+func (s *secretKeys) Key(ctx context.Context) (ed25519.PrivateKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.read(ctx)
+	return s.key, err
+}
+
+func (s *secretKeys) Note(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.read(ctx)
+	return s.note, err
+}
+
+func (s *secretKeys) Keep(ctx context.Context, note string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.edit(ctx, func(data map[string][]byte) (bool, error) {
+		changed := string(data[noteItem]) != note
+		data[noteItem] = []byte(note)
+		return changed, nil
+	})
+	if err == nil {
+		s.note = note
+	}
+	return err
+}
+
+// read makes the key and the note known, and before that stores a key when there
+// is none. Once they are known the API server need not be there for the hub to
+// know that the agent is.
+func (s *secretKeys) read(ctx context.Context) error {
+	if s.key != nil {
+		return nil
+	}
+	data, err := s.edit(ctx, func(data map[string][]byte) (bool, error) {
+		if len(data[keyItem]) > 0 {
+			return false, nil
+		}
+		_, text, err := newKey()
+		data[keyItem] = text
+		return true, err
+	})
+	if err != nil {
+		return err
+	}
+	key, err := parseKey(data[keyItem])
+	if err != nil {
+		return fmt.Errorf("the Secret %s/%s: %w", s.namespace, s.name, err)
+	}
+	s.key, s.note = key, string(data[noteItem])
+	return nil
+}
+
+// edit reads the Secret's data and writes it when it was changed. Of two agents
+// that do so at the same time one meets a conflict, and reads what the other
+// has written.
+func (s *secretKeys) edit(ctx context.Context, change func(map[string][]byte) (bool, error)) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	data, err := s.exchange(ctx, change)
+	if err != nil {
+		return nil, fmt.Errorf("the Secret %s/%s: %w", s.namespace, s.name, err)
+	}
+	return data, nil
+}
+
+func (s *secretKeys) exchange(ctx context.Context, change func(map[string][]byte) (bool, error)) (map[string][]byte, error) {
+	trip, err := s.target.transport()
 	if err != nil {
 		return nil, err
 	}
 	defer trip.CloseIdleConnections()
 	client := &http.Client{Transport: trip, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	address := strings.TrimSuffix(target.URL, "/") + "/api/v1/namespaces/" + url.PathEscape(namespace) + "/secrets/" + url.PathEscape(name)
+	address := strings.TrimSuffix(s.target.URL, "/") + "/api/v1/namespaces/" + url.PathEscape(s.namespace) + "/secrets/" + url.PathEscape(s.name)
 	for range 5 {
 		var secret map[string]json.RawMessage
 		if _, err := call(ctx, client, http.MethodGet, address, nil, &secret); err != nil {
@@ -145,22 +166,21 @@ func secretKey(ctx context.Context, target Target, namespace, name string) (ed25
 		if err := json.Unmarshal(orNull(secret["data"]), &data); err != nil {
 			return nil, fmt.Errorf("%w: its data cannot be read: %w", appspan.ErrInvalid, err)
 		}
-		if text := data[keyItem]; len(text) > 0 {
-			return parseKey(text)
-		}
-		_, text, err := newKey()
-		if err != nil {
-			return nil, err
-		}
 		if data == nil {
 			data = map[string][]byte{}
 		}
-		data[keyItem] = text
+		changed, err := change(data)
+		if err != nil || !changed {
+			return data, err
+		}
 		if secret["data"], err = json.Marshal(data); err != nil {
 			return nil, err
 		}
 		code, err := call(ctx, client, http.MethodPut, address, secret, nil) // at the resourceVersion that was read
-		if err != nil && code != http.StatusConflict {
+		if err == nil {
+			return data, nil
+		}
+		if code != http.StatusConflict {
 			return nil, err
 		}
 	}

@@ -25,6 +25,9 @@ type Hello struct {
 	// Token and Secret are the join token's, as long as the agent has one.
 	Token  string `json:"token,omitempty"`
 	Secret []byte `json:"secret,omitempty"`
+	// Hub is the key of the hub that the agent would expect were it started
+	// again, in hexadecimal.
+	Hub string `json:"hub,omitempty"`
 }
 
 // Welcome is the hub's answer.
@@ -33,6 +36,9 @@ type Welcome struct {
 	Cluster string `json:"cluster,omitempty"`
 	// Refused says why there is no tunnel; empty means that there is one.
 	Refused Refusal `json:"refused,omitempty"`
+	// Hub is the key to expect from now on, in hexadecimal, where the refusal is
+	// Moved.
+	Hub string `json:"hub,omitempty"`
 	// Message is for people.
 	Message string `json:"message,omitempty"`
 }
@@ -46,6 +52,9 @@ const (
 	Conflict    Refusal = "conflict"
 	Exhausted   Refusal = "exhausted"
 	Unavailable Refusal = "unavailable"
+	// Moved says that the hub has a new key, and that the agent is welcome by
+	// that one.
+	Moved Refusal = "moved"
 )
 
 // Err is the refusal as an error, nil for none.

@@ -61,33 +61,69 @@ func Certificate(key ed25519.PrivateKey) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%w: %w", appspan.ErrInvalid, err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// Serve is the hub's half of the handshake. It returns the key that the agent
-// proved to have.
-func Serve(ctx context.Context, conn net.Conn, own tls.Certificate) (*tls.Conn, Key, error) {
+// Serve is the hub's half of the handshake. It proves the key that the agent
+// asks for, or the first one when it has no such key. It returns the key that
+// the agent proved to have.
+func Serve(ctx context.Context, conn net.Conn, own ...tls.Certificate) (*tls.Conn, Key, error) {
 	var key Key
-	secure := tls.Server(conn, config(own, func(got Key) error { key = got; return nil }))
+	settings := config(func(got Key) error { key = got; return nil }, own...)
+	settings.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		for i := range own {
+			if got, err := keyOf(own[i].Leaf); err == nil && hello.ServerName == name(got) {
+				return &own[i], nil
+			}
+		}
+		return &own[0], nil
+	}
+	secure := tls.Server(conn, settings)
 	if err := handshake(ctx, secure); err != nil {
 		return nil, Key{}, err
 	}
 	return secure, key, nil
 }
 
+// Wants reports whether the agent at the other end of a served connection asked
+// for a key.
+func Wants(conn *tls.Conn, key Key) bool { return conn.ConnectionState().ServerName == name(key) }
+
+// name is a key as a host's name, in which an agent says what it expects: a hub
+// may have more than one.
+func name(key Key) string {
+	digits := hex.EncodeToString(key[:])
+	return digits[:len(digits)/2] + "." + digits[len(digits)/2:]
+}
+
 // Dial is the agent's half of the handshake. A hub that proves another key than
 // the wanted one is an UnexpectedKey.
 func Dial(ctx context.Context, conn net.Conn, own tls.Certificate, want Key) (*tls.Conn, error) {
-	secure := tls.Client(conn, config(own, func(got Key) error {
+	settings := config(func(got Key) error {
 		if got != want {
 			return &UnexpectedKey{Want: want, Got: got}
 		}
 		return nil
-	}))
+	}, own)
+	settings.ServerName = name(want)
+	secure := tls.Client(conn, settings)
 	if err := handshake(ctx, secure); err != nil {
 		return nil, err
 	}
 	return secure, nil
+}
+
+// keyOf is the hash of a certificate's key.
+func keyOf(certificate *x509.Certificate) (Key, error) {
+	public, ok := certificate.PublicKey.(ed25519.PublicKey)
+	if !ok {
+		return Key{}, fmt.Errorf("%w: the other side's key is no ed25519 key", appspan.ErrDenied)
+	}
+	return KeyOf(public)
 }
 
 func handshake(ctx context.Context, conn *tls.Conn) error {
@@ -102,19 +138,15 @@ func handshake(ctx context.Context, conn *tls.Conn) error {
 
 // config is the same for both ends: names and authorities mean nothing here,
 // only keys do, which VerifyConnection looks at. Sessions are never resumed.
-func config(own tls.Certificate, verify func(Key) error) *tls.Config {
+func config(verify func(Key) error, own ...tls.Certificate) *tls.Config {
 	return &tls.Config{
-		Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS13, NextProtos: []string{protocol},
+		Certificates: own, MinVersion: tls.VersionTLS13, NextProtos: []string{protocol},
 		ClientAuth: tls.RequireAnyClientCert, InsecureSkipVerify: true, SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) != 1 {
 				return fmt.Errorf("%w: the other side shows %d certificates, not one", appspan.ErrDenied, len(state.PeerCertificates))
 			}
-			public, ok := state.PeerCertificates[0].PublicKey.(ed25519.PublicKey)
-			if !ok {
-				return fmt.Errorf("%w: the other side's key is no ed25519 key", appspan.ErrDenied)
-			}
-			key, err := KeyOf(public)
+			key, err := keyOf(state.PeerCertificates[0])
 			if err != nil {
 				return err
 			}
