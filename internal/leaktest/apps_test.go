@@ -146,7 +146,12 @@ func (w *world) generated(c *cluster.Cluster, namespace string) {
 
 // applied is a plan's result, all of it noted.
 func (w *world) applied(d *deploy.Deployer, p *deploy.Plan) (*deploy.Result, error) {
-	r, err := d.Apply(w.t.Context(), p, &deploy.ApplyOptions{OnEvent: w.event, ReadyTimeout: time.Minute, FailAfter: time.Millisecond})
+	return w.appliedWithin(time.Minute, d, p)
+}
+
+// appliedWithin gives up on what has failed for so long.
+func (w *world) appliedWithin(failAfter time.Duration, d *deploy.Deployer, p *deploy.Plan) (*deploy.Result, error) {
+	r, err := d.Apply(w.t.Context(), p, &deploy.ApplyOptions{OnEvent: w.event, FailAfter: failAfter})
 	if r != nil {
 		w.hear("a result", r)
 		w.hear("a result", *r)
@@ -192,7 +197,7 @@ func (w *world) lives(d *deploy.Deployer, fleet *cluster.Fleet, to deploy.Target
 	// A failing apply: an image that cannot be pulled.
 	app, o = w.shop("v3")
 	app.Components[0].Image = "registry.invalid/web:v3"
-	_, err = w.applied(d, w.planned(d, app, to, o))
+	_, err = w.appliedWithin(time.Millisecond, d, w.planned(d, app, to, o))
 	w.fails("an apply of an image that is not there", err)
 	w.state(d, to)
 	for s, err := range d.Watch(ctx, "shop", to) {

@@ -3,11 +3,14 @@ package leaktest_test
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,16 +62,27 @@ func (h *hub) token(token tunnel.Token) {
 	h.w.hear("a manifest's options", tunnel.ManifestOptions{Token: token})
 }
 
+// key makes an agent's key, in a file.
+func (w *world) key(name string) (file string, text []byte) {
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(w.t, err)
+	w.finder.Add(name, key.Seed())
+	text = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})
+	file = filepath.Join(w.t.TempDir(), "agent.key")
+	require.NoError(w.t, os.WriteFile(file, text, 0o600))
+	return file, text
+}
+
 // dialIn runs an agent for a cluster until the test, or the returned function,
 // ends it.
 func (h *hub) dialIn(token tunnel.Token, target agent.Target) (*agent.Agent, func()) {
+	file, _ := h.w.key("the key of the agent of " + token.Cluster)
+	return h.run(token, agent.FileKey(file), target)
+}
+
+func (h *hub) run(token tunnel.Token, keys agent.Keys, target agent.Target) (*agent.Agent, func()) {
 	w := h.w
-	file := filepath.Join(w.t.TempDir(), "agent.key")
-	keys := agent.FileKey(file)
-	key, err := keys(w.t.Context())
-	w.ok("an agent's key", err)
-	w.finder.Add("the key of the agent of "+token.Cluster, key.Seed())
-	a, err := agent.New(token, func(context.Context) (ed25519.PrivateKey, error) { return key, nil }, target,
+	a, err := agent.New(token, keys, target,
 		&agent.Options{Logger: w.logger, MinBackoff: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond, Drain: time.Second, Version: "v1"})
 	w.ok("an agent", err)
 	w.hear("an agent", a)
@@ -78,6 +92,15 @@ func (h *hub) dialIn(token tunnel.Token, target agent.Target) (*agent.Agent, fun
 	stop := func() { cancel(); <-done }
 	w.t.Cleanup(stop)
 	return a, stop
+}
+
+// fails runs an agent that cannot connect, and notes why.
+func (h *hub) fails(where string, token tunnel.Token, keys agent.Keys, target agent.Target) {
+	a, stop := h.run(token, keys, target)
+	require.Eventually(h.w.t, func() bool { return a.Status().Err != nil }, time.Minute, time.Millisecond)
+	h.w.fails(where, a.Status().Err)
+	h.w.hear("an agent's status", a.Status())
+	stop()
 }
 
 // provider opens clusters that have dialled in.
@@ -120,11 +143,8 @@ func (w *world) tunnels(fleet *cluster.Fleet, h *hub) {
 	w.ok("a token", err)
 	h.token(elsewhere)
 	for _, token := range []tunnel.Token{used, expired, foreign, other, elsewhere} {
-		a, stop := h.dialIn(token, w.target("nobody", fakes.Handler()))
-		require.Eventually(t, func() bool { return a.Status().Err != nil }, time.Minute, time.Millisecond)
-		w.fails("joining with the token of "+token.Cluster, a.Status().Err)
-		w.hear("an agent's status", a.Status())
-		stop()
+		file, _ := w.key("another key of " + token.Cluster)
+		h.fails("joining with the token of "+token.Cluster, token, agent.FileKey(file), w.target("nobody", fakes.Handler()))
 	}
 	text := used.Encode()
 	for at := range text {
@@ -159,10 +179,10 @@ func (w *world) tunnels(fleet *cluster.Fleet, h *hub) {
 
 	// The agent's key in a Secret of an API server that tells its token.
 	for name, handler := range w.echoes() {
-		_, err := agent.SecretKey(w.target("a key's Secret", handler), "appspan-system", "key")(t.Context())
-		w.fails("reading the agent's key from a server that answers with "+name, err)
+		target := w.target("a key's Secret", handler)
+		h.fails("reading the agent's key from a server that answers with "+name, used, agent.SecretKey(target, "appspan-system", "key"), target)
 	}
-	h.oddKeys()
+	h.oddKeys(used)
 	for _, a := range h.Agents() {
 		w.hear("agents", a)
 	}
@@ -181,27 +201,20 @@ func (h *hub) connected(name string) {
 	_ = conn.Close()
 }
 
-// oddKeys are files of keys that break off, or have something odd in them.
-func (h *hub) oddKeys() {
+// oddKeys are keys that break off, or have something odd in them.
+func (h *hub) oddKeys(token tunnel.Token) {
 	w := h.w
-	file := filepath.Join(w.t.TempDir(), "agent.key")
-	key, err := agent.FileKey(file)(w.t.Context())
-	w.ok("an agent's key", err)
-	w.finder.Add("the key of a file", key.Seed())
-	whole := must(os.ReadFile(file))
-	for at := range whole {
-		for _, odd := range [][]byte{whole[:at], append(append(append([]byte{}, whole[:at]...), 'A'), whole[at+1:]...)} {
+	file, whole := w.key("the key of a file")
+	target := w.target("an odd key", http.NotFoundHandler())
+	for at := 0; at < len(whole); at += 7 {
+		for _, odd := range [][]byte{whole[:at], slices.Concat(whole[:at], []byte("!"), whole[at+1:])} {
 			require.NoError(w.t, os.WriteFile(file, odd, 0o600))
-			if _, err := agent.FileKey(file)(w.t.Context()); err != nil {
-				w.unfold("errors of odd keys", err)
-			}
+			h.fails("an odd key", token, agent.FileKey(file), target)
 		}
 	}
-	var secret struct {
-		Data map[string][]byte `json:"data"`
+	server := func(out http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(out).Encode(map[string]any{"data": map[string][]byte{"key.pem": whole[:len(whole)/2]}})
 	}
-	secret.Data = map[string][]byte{"key.pem": whole[:len(whole)/2]}
-	server := func(out http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(out).Encode(secret) }
-	_, err = agent.SecretKey(w.target("a damaged Secret", http.HandlerFunc(server)), "appspan-system", "key")(w.t.Context())
-	w.fails("reading a damaged Secret", err)
+	target = w.target("a damaged Secret", http.HandlerFunc(server))
+	h.fails("a damaged Secret", token, agent.SecretKey(target, "appspan-system", "key"), target)
 }

@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	klog.SetSlogLogger(w.logger)
 	verbosity := flag.NewFlagSet("klog", flag.ContinueOnError)
 	klog.InitFlags(verbosity)
-	require.NoError(t, verbosity.Set("v", "9")) // client-go tells of requests and their headers
+	require.NoError(t, verbosity.Set("v", "8")) // client-go tells of requests and their headers; at 9 it races with itself
 	t.Cleanup(func() {
 		os.Stderr = stderr
 		log.SetOutput(output)
