@@ -1,10 +1,10 @@
 // Package members keeps what a tunnel's hub has to remember in records: join
 // tokens that were given out, the agents that have joined, and the hub's own
-// key.
+// keys.
 //
 //	m := members.New(records)
-//	key, err := m.HubKey(ctx, keyring)
-//	hub, err := tunnel.NewServer(key, m, nil)
+//	key, previous, err := m.HubKeys(ctx, keyring)
+//	hub, err := tunnel.NewServer(key, m, &tunnel.Options{Previous: previous})
 //	token, err := m.Invite(ctx, "https://hub.example.com/tunnel", hub.KeyID(), "edge-7", time.Hour)
 //
 // # Errors

@@ -2,7 +2,6 @@ package members
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster/tunnel"
 	"github.com/appspan-dev/appspan/storage"
-	"github.com/appspan-dev/appspan/storage/seal"
 )
 
 // Keys of Records. The record of a cluster is the truth; the others lead to it.
@@ -21,7 +19,6 @@ const (
 	clusterKeys = "tunnel/clusters/"
 	grantKeys   = "tunnel/grants/"
 	agentKeys   = "tunnel/agents/"
-	hubKey      = "tunnel/hub"
 )
 
 const (
@@ -51,6 +48,19 @@ type grant struct {
 	Hash    []byte    `json:"sha256"`
 	Expires time.Time `json:"expires"`
 	By      string    `json:"by,omitempty"` // the agent that has used it
+}
+
+// place is what is remembered of a cluster.
+func (m *Members) place(ctx context.Context, cluster string) (place, error) {
+	var p place
+	rec, err := m.records.Get(ctx, clusterKeys+cluster)
+	if err != nil {
+		return p, err
+	}
+	if err := storage.Decode(rec.Value, format, &p); err != nil {
+		return p, fmt.Errorf("record %s: %w", rec.Key, err)
+	}
+	return p, nil
 }
 
 // edit changes what is remembered of a cluster.
@@ -144,11 +154,9 @@ func (m *Members) Redeem(ctx context.Context, r tunnel.Redemption) (string, erro
 	if other, err := m.Member(ctx, r.Agent); err == nil && other != cluster {
 		return "", fmt.Errorf("%w: the agent's key belongs to cluster %s", appspan.ErrDenied, other)
 	}
-	if err := m.lead(ctx, agentKeys+agent, cluster); err != nil { // it counts only once the cluster says so
-		return "", err
-	}
 	before := ""
-	err = m.edit(ctx, cluster, func(p *place) error {
+	redeem := func(p *place) error {
+		before = ""
 		i := slices.IndexFunc(p.Grants, func(g grant) bool {
 			return g.ID == r.TokenID && subtle.ConstantTimeCompare(g.Hash, r.SecretHash[:]) == 1
 		})
@@ -167,8 +175,21 @@ func (m *Members) Redeem(ctx context.Context, r tunnel.Redemption) (string, erro
 			g.By, p.Agent = agent, agent
 		}
 		return nil
-	})
+	}
+	p, err := m.place(ctx, cluster)
+	if errors.Is(err, appspan.ErrNotFound) {
+		return "", unknown
+	}
 	if err != nil {
+		return "", err
+	}
+	if err := redeem(&p); err != nil { // who may not join writes nothing
+		return "", err
+	}
+	if err := m.lead(ctx, agentKeys+agent, cluster); err != nil { // it counts only once the cluster says so
+		return "", err
+	}
+	if err := m.edit(ctx, cluster, redeem); err != nil {
 		return "", err
 	}
 	if before != "" && before != agent {
@@ -188,21 +209,11 @@ func (m *Members) Member(ctx context.Context, agent tunnel.KeyID) (string, error
 		return "", err
 	}
 	cluster := string(rec.Value)
-	there, err := m.records.Get(ctx, clusterKeys+cluster)
-	if errors.Is(err, appspan.ErrNotFound) {
+	p, err := m.place(ctx, cluster)
+	if err == nil && p.Agent != agent.String() || errors.Is(err, appspan.ErrNotFound) {
 		return "", none
 	}
-	if err != nil {
-		return "", err
-	}
-	var p place
-	if err := storage.Decode(there.Value, format, &p); err != nil {
-		return "", fmt.Errorf("record %s: %w", there.Key, err)
-	}
-	if p.Agent != agent.String() {
-		return "", none
-	}
-	return cluster, nil
+	return cluster, err
 }
 
 // Forget drops the tokens and the agent of a cluster. A connection that it has
@@ -224,44 +235,4 @@ func (m *Members) Forget(ctx context.Context, cluster string) error {
 		err = errors.Join(err, m.drop(ctx, key))
 	}
 	return err
-}
-
-// sealedHub is the hub's key as it is stored.
-type sealedHub struct {
-	storage.Envelope
-	Sealed []byte `json:"sealed"`
-}
-
-// HubKey is the hub's key, made at the first call and sealed with keys. All
-// processes over the same records have the same.
-func (m *Members) HubKey(ctx context.Context, keys *seal.Keyring) (ed25519.PrivateKey, error) {
-	rec, err := m.records.Update(ctx, hubKey, func(old []byte) ([]byte, error) {
-		if old != nil {
-			return old, nil
-		}
-		_, private, err := ed25519.GenerateKey(nil)
-		if err != nil {
-			return nil, err
-		}
-		sealed, err := keys.Seal(private.Seed(), []byte(hubKey))
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(sealedHub{storage.Envelope{Format: format, MinReader: format}, sealed})
-	})
-	if err != nil {
-		return nil, err
-	}
-	var s sealedHub
-	if err := storage.Decode(rec.Value, format, &s); err != nil {
-		return nil, fmt.Errorf("record %s: %w", hubKey, err)
-	}
-	seed, err := keys.Open(s.Sealed, []byte(hubKey))
-	if err != nil {
-		return nil, fmt.Errorf("record %s: %w", hubKey, err)
-	}
-	if len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("record %s: %w: it holds no key", hubKey, appspan.ErrCorrupt)
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }

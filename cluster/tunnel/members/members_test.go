@@ -1,6 +1,7 @@
 package members_test
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"strings"
@@ -40,6 +41,10 @@ func TestATokenIsForOneAgentOnce(t *testing.T) {
 		require.ErrorIs(t, err, appspan.ErrDenied)
 		_, err = m.Member(t.Context(), tunnel.KeyID{1})
 		require.ErrorIs(t, err, appspan.ErrNotFound, "who tried is no member")
+		for rec, err := range records.List(t.Context(), "tunnel/agents/") {
+			require.NoError(t, err)
+			t.Errorf("who tried has written %s", rec.Key)
+		}
 
 		var joined atomic.Int32
 		var wg sync.WaitGroup
@@ -96,4 +101,55 @@ func TestTheHubsKeyIsMadeOnceAndSealed(t *testing.T) {
 	seed, err := json.Marshal([]byte(first.Seed()))
 	require.NoError(t, err)
 	require.NotContains(t, string(rec.Value), strings.Trim(string(seed), `"`))
+}
+
+func TestTheHubsKeysAreRotatedRetiredAndSealedAnew(t *testing.T) {
+	t.Parallel()
+	records := storage.NewRecords(memstore.NewRecords(), nil)
+	defer records.Close()
+	key, err := seal.GenerateKey(nil)
+	require.NoError(t, err)
+	keys, err := seal.NewKeyring(key)
+	require.NoError(t, err)
+	m := members.New(records)
+	first, previous, err := m.HubKeys(t.Context(), keys)
+	require.NoError(t, err)
+	require.Empty(t, previous)
+
+	require.NoError(t, m.RotateHubKey(t.Context(), keys))
+	second, previous, err := m.HubKeys(t.Context(), keys)
+	require.NoError(t, err)
+	require.False(t, second.Equal(first))
+	require.Equal(t, []ed25519.PrivateKey{first}, previous)
+
+	newest, err := keys.Rotate(nil)
+	require.NoError(t, err)
+	require.NoError(t, m.Reseal(t.Context(), keys))
+	alone, err := seal.NewKeyring(newest)
+	require.NoError(t, err)
+	again, previous, err := m.HubKeys(t.Context(), alone)
+	require.NoError(t, err, "the old key is not needed")
+	require.True(t, second.Equal(again))
+	require.Len(t, previous, 1)
+
+	require.NoError(t, m.RetireHubKeys(t.Context(), keys))
+	again, previous, err = m.HubKeys(t.Context(), keys)
+	require.NoError(t, err)
+	require.True(t, second.Equal(again))
+	require.Empty(t, previous)
+	for range 7 {
+		require.NoError(t, m.RotateHubKey(t.Context(), keys))
+	}
+	require.ErrorIs(t, m.RotateHubKey(t.Context(), keys), appspan.ErrExhausted)
+	_, err = m.HubKey(t.Context(), stranger(t))
+	require.Error(t, err, "nobody else opens it")
+}
+
+func stranger(t *testing.T) *seal.Keyring {
+	t.Helper()
+	key, err := seal.GenerateKey(nil)
+	require.NoError(t, err)
+	keys, err := seal.NewKeyring(key)
+	require.NoError(t, err)
+	return keys
 }
