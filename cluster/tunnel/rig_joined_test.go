@@ -62,6 +62,9 @@ func TestRigThreeControlPlanesJoined(t *testing.T) {
 	suite.Env = append(os.Environ(), "APPSPAN_TUNNEL_ORDER="+file)
 	out, err := suite.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+	for _, line := range regexp.MustCompile(`a direct dial: .*`).FindAllString(string(out), -1) {
+		t.Log(line)
+	}
 	for _, name := range []string{"rig-1", "rig-2", "rig-3"} {
 		lines := func(result string) int {
 			return len(regexp.MustCompile(`(?m)^ +--- `+result+`: TestFleetOfNamespace/`+name+`/`).FindAll(out, -1))
@@ -121,7 +124,7 @@ func TestFleetOfNamespace(t *testing.T) {
 	for _, host := range []string{address.Hostname(), o.Gateway} {
 		_, err = net.DialTimeout("tcp", net.JoinHostPort(host, address.Port()), 2*time.Second)
 		require.Error(t, err, "the API server is not to be reached from here")
-		t.Log("a direct dial: ", err)
+		t.Log("a direct dial:", err)
 	}
 	_, err = f.Add(t.Context(), cluster.Registration{Name: "rig-3", Provider: "kubeconfig", Config: o.Hidden}, nil)
 	require.ErrorIs(t, err, appspan.ErrUnavailable)
