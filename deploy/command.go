@@ -191,15 +191,7 @@ func (d *Deployer) PlanCommand(ctx context.Context, application string, to Targe
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.fromReleases(ctx, application, to, c.Kind, func(st *state) ([]int, error) {
-		if st.record.Recycled != nil {
-			return nil, fmt.Errorf("%w: it was removed; restore it first", appspan.ErrNotFound)
-		}
-		if st.record.Removing {
-			return nil, fmt.Errorf("%w: it is being removed; finish that, or deploy it again", appspan.ErrConflict)
-		}
-		return newestFirst(st.record), nil
-	})
+	p, err := d.fromReleases(ctx, application, to, c.Kind, newestRelease)
 	if err != nil {
 		return nil, err
 	}

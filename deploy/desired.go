@@ -25,6 +25,8 @@ type desired struct {
 	hash string
 	// additions are what others put beside it, as last compared.
 	additions []Addition
+	// partly: something of it is left as it is, see healing.
+	partly bool
 }
 
 func (o *desired) kind() kindRef { return kindRef{APIVersion: o.APIVersion, Kind: o.Kind} }

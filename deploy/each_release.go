@@ -25,7 +25,7 @@ func (r *record) release() string {
 // nextRelease makes a cluster's part again for the next release, if there is
 // to be one and a job runs at it.
 func (d *Deployer) nextRelease(ctx context.Context, p *Plan, l *live, w *work, out *ClusterPlan) error {
-	if len(out.Changes) == 0 || out.applying {
+	if len(out.Changes) == 0 || out.applying || p.Kind == KindHeal {
 		return nil
 	}
 	next := 1

@@ -54,6 +54,8 @@ type intent struct {
 	Environment *storedEnvironment `json:"environment,omitempty"`
 	// Command is what is done to the application as it runs.
 	Command *Command `json:"command,omitempty"`
+	// Heal is all that is done, if it is set.
+	Heal *healing `json:"heal,omitempty"`
 	// Data says, for a removal, that data goes too.
 	Data bool `json:"data,omitempty"`
 	// Recycle says, for a removal, that it may be undone.

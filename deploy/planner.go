@@ -196,7 +196,7 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 	var both errgroup.Group // rendering, while the cluster lists what we know of
 	if p.Kind != KindRemove {
 		w.release = out.release
-		if w.release == "" {
+		if w.release == "" || p.Kind == KindHeal { // which runs no job again
 			w.release = l.state.record.release()
 		}
 		both.Go(func() error { return d.prepare(l, p, w, out) })
@@ -224,8 +224,10 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 		d.planRemoval(p, l, out)
 	} else {
 		d.planChanges(p, l, w, out)
-		if err := d.planGrowth(l, w, out); err != nil {
-			return err
+		if p.intent.Heal == nil {
+			if err := d.planGrowth(l, w, out); err != nil {
+				return err
+			}
 		}
 		if err := d.nextRelease(ctx, p, l, w, out); err != nil {
 			return err
@@ -305,7 +307,9 @@ func (d *Deployer) planChanges(p *Plan, l *live, w *work, out *ClusterPlan) {
 		}
 		out.Changes = append(out.Changes, *change)
 	}
-	out.Changes = append(out.Changes, d.planPrune(l, w)...)
+	if p.intent.Heal == nil {
+		out.Changes = append(out.Changes, d.planPrune(l, w)...)
+	}
 }
 
 // each calls do for 0 to n-1 on all processors, and returns the errors joined.
@@ -326,6 +330,9 @@ func each(n int, do func(int) error) error {
 // planObject compares one object.
 func (d *Deployer) planObject(p *Plan, l *live, o *desired) (*Change, []Refusal) {
 	change := &Change{Object: o.Ref, Component: o.Component, Route: o.Route, Want: o.hash}
+	if fields, all := p.intent.Heal.of(l.cluster.Name(), o); !all && len(fields) == 0 {
+		return nil, nil
+	}
 	obj, exists := l.find(o.Ref)
 	if !exists {
 		if l.hasEnded(o) {
@@ -389,6 +396,9 @@ func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, c
 		o.additions = additions(o, current, m, self)
 	}
 	differences := compare(o.compared, current)
+	if fields, all := p.intent.Heal.of(l.cluster.Name(), o); !all {
+		differences = o.leave(fields, differences, current, m, self)
+	}
 	sent := annotation(current, appmodel.AnnotationHash)
 	entry, applied := m.applied(self)
 	var gone []difference

@@ -101,6 +101,8 @@ type record struct {
 	Releases []Release `json:"releases,omitempty"`
 	// States are what was asked of components beside the application.
 	States states `json:"states,omitempty"`
+	// Heals are what was healed of late.
+	Heals []healed `json:"heals,omitempty"`
 	// Lineage is where the application comes from; the releases hold more.
 	Lineage *Lineage `json:"lineage,omitempty"`
 	// Recycled says that it was removed, and may be brought back.

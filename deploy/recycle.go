@@ -48,7 +48,7 @@ func (a *applier) recycle(ctx context.Context) error {
 	if newest == nil {
 		return nil
 	}
-	return a.deployer.forgetReleases(ctx, a.cluster, l.scope, newest.Revision)
+	return a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(revision int) bool { return revision < newest.Revision })
 }
 
 // Recycled lists what was removed with RemoveOptions.Recycle and not restored

@@ -197,16 +197,16 @@ func (d *Deployer) readRelease(ctx context.Context, c *cluster.Cluster, s scope,
 	return body, nil
 }
 
-// forgetReleases deletes the Secrets of all releases before a revision: those
-// too that a process which died has left.
-func (d *Deployer) forgetReleases(ctx context.Context, c *cluster.Cluster, s scope, before int) error {
+// forgetReleases deletes the Secrets of releases: those too that a process
+// which died has left.
+func (d *Deployer) forgetReleases(ctx context.Context, c *cluster.Cluster, s scope, forgotten func(revision int) bool) error {
 	var old []driver.Object
 	q := cluster.Query{APIVersion: "v1", Kind: "Secret", Namespace: s.namespace, Projection: cluster.Metadata, Labels: releaseSelector(s)}
 	for obj, err := range c.List(ctx, q) {
 		if err != nil {
 			return err
 		}
-		if revision, err := strconv.Atoi(obj.Labels[labelRevision]); err == nil && revision < before {
+		if revision, err := strconv.Atoi(obj.Labels[labelRevision]); err == nil && forgotten(revision) {
 			old = append(old, obj)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -300,7 +299,7 @@ func (a *applier) forget(ctx context.Context) error {
 	if a.plan.intent.Recycle && l.state.record != nil {
 		return a.recycle(ctx)
 	}
-	if err := a.deployer.forgetReleases(ctx, a.cluster, l.scope, math.MaxInt); err != nil {
+	if err := a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(int) bool { return true }); err != nil {
 		return err
 	}
 	if l.state.parent.UID != "" {

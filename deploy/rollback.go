@@ -105,7 +105,11 @@ func listed(r *record) string {
 
 // previous is the newest deployed release before the present one.
 func previous(r *record) int {
-	for i := len(r.Releases) - 2; i >= 0; i-- {
+	i := len(r.Releases) - 1
+	for i >= 0 && r.Releases[i].Kind == KindHeal { // which is the one before it again
+		i--
+	}
+	for i--; i >= 0; i-- {
 		if r.Releases[i].State == ReleaseDeployed {
 			return r.Releases[i].Revision
 		}

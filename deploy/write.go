@@ -125,6 +125,7 @@ func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *recor
 	release.RollbackTo = p.intent.FromRevision[w.live.cluster.Name()]
 	r.Releases = append(r.Releases, release)
 	r.Removing, r.Recycled = false, nil
+	r.heals(p.intent.Heal, w.live.cluster.Name(), release.Started)
 	return r
 }
 
@@ -329,7 +330,7 @@ func (a *applier) writeOne(ctx context.Context, t task) error {
 	defer a.mu.Unlock()
 	if t.object.hash != "" { // a claim that a template made is not ours to list
 		known := item{UID: written.UID, Revision: written.Revision, Generation: written.Generation, Hash: t.object.hash, Keep: t.object.Keep, Passing: passing(t.object)}
-		if len(t.object.additions) > 0 {
+		if len(t.object.additions) > 0 || t.object.partly {
 			known.Revision, known.Generation = "", 0 // the next plan looks again
 		}
 		a.record.Inventory[inventoryKey(t.object.Ref)] = known
@@ -454,14 +455,14 @@ func (a *applier) finish(ctx context.Context, failed error) error {
 		last.State, last.Message = ReleaseFailed, account(failed, a.fresh.work.secretTexts())
 	}
 	a.forgetKinds()
-	forget := len(a.record.Releases) > keptReleases
-	if forget {
-		a.record.Releases = slices.Delete(a.record.Releases, 0, len(a.record.Releases)-keptReleases)
-	}
-	if err := a.writeRecord(ctx); err != nil || !forget {
+	before := len(a.record.Releases)
+	a.record.Releases = a.record.kept()
+	if err := a.writeRecord(ctx); err != nil || len(a.record.Releases) == before {
 		return err
 	}
-	return a.deployer.forgetReleases(ctx, a.cluster, a.fresh.work.live.scope, a.record.Releases[0].Revision)
+	return a.deployer.forgetReleases(ctx, a.cluster, a.fresh.work.live.scope, func(revision int) bool {
+		return revision < a.record.Revision && !slices.ContainsFunc(a.record.Releases, func(r Release) bool { return r.Revision == revision })
+	})
 }
 
 // forgetKinds drops kinds of which nothing is left.
