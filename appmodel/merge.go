@@ -451,12 +451,16 @@ func allKeys(nodes ...*node) []string {
 
 // arrangement is the order of merged entries: that of the side which moved
 // some; if both did or none, theirs. What only the other side has stands
-// behind its predecessor there.
+// behind its predecessor there. A move past what is gone counts for nothing:
+// merged again, nobody could tell that there was one.
 func arrangement(s sides, merged map[string]*node) []string {
 	spine, other := s.theirs, s.ours
-	oursMoved := !slices.Equal(commonKeys(s.base, s.ours), commonKeys(s.ours, s.base))
-	theirsMoved := !slices.Equal(commonKeys(s.base, s.theirs), commonKeys(s.theirs, s.base))
-	if oursMoved && !theirsMoved {
+	moved := func(side *node) bool {
+		gone := func(key string) bool { return merged[key] == nil }
+		before, after := slices.DeleteFunc(commonKeys(s.base, side), gone), slices.DeleteFunc(commonKeys(side, s.base), gone)
+		return !slices.Equal(before, after)
+	}
+	if moved(s.ours) && !moved(s.theirs) {
 		spine, other = s.ours, s.theirs
 	}
 	var order []string

@@ -197,6 +197,23 @@ func TestOrderIsTheirsThenOursByPredecessor(t *testing.T) {
 	}
 }
 
+func TestAMovePastWhatIsGoneIsNone(t *testing.T) {
+	env := func(names ...string) *Application {
+		a := withEnv("x")
+		a.Components[0].Env = nil
+		for _, n := range names {
+			a.Components[0].Env = append(a.Components[0].Env, Env{Name: n, Value: n})
+		}
+		return a
+	}
+	base, ours, theirs := env("A", "B"), env("B", "X", "Y", "A"), env("B", "Y", "X")
+	once, err := Merge(base, ours, theirs, nil)
+	require.NoError(t, err)
+	twice, err := Merge(base, once.Application, theirs, nil)
+	require.NoError(t, err)
+	require.Empty(t, Changes(once.Application, twice.Application), "merging again changes nothing")
+}
+
 func TestNoResultShowsASecret(t *testing.T) {
 	t.Parallel()
 	const needle = "hunter2"
