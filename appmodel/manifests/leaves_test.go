@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +32,8 @@ type step struct {
 func leavesOf(path string, v any, set func(any), out *[]step) {
 	switch t := v.(type) {
 	case map[string]any:
-		for k, x := range t {
+		for _, k := range keys(t) {
+			x := t[k]
 			leavesOf(path+pathName(k), x, func(n any) { t[k] = n }, out)
 		}
 		if len(t) > 0 {
@@ -46,6 +49,8 @@ func leavesOf(path string, v any, set func(any), out *[]step) {
 	}
 	*out = append(*out, step{path, v, set})
 }
+
+func keys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 
 func pathName(key string) string {
 	if strings.ContainsAny(key, "./[") {

@@ -91,6 +91,7 @@ func TestRigRenderingAgainGivesTheSameObjects(t *testing.T) {
 type world struct {
 	driver.Cluster
 	namespace string
+	info      driver.Info
 }
 
 // server is a cluster with a namespace of its own; nil is a fake one.
@@ -106,7 +107,9 @@ func server(t *testing.T, c driver.Cluster) world {
 		t.Cleanup(func() { require.NoError(t, f.Close()) })
 		c = f
 	}
-	w := world{c, "manifests-" + strconv.FormatInt(time.Now().UnixNano()%1e12, 36)}
+	info, err := c.Info(t.Context())
+	require.NoError(t, err)
+	w := world{c, "manifests-" + strconv.FormatInt(time.Now().UnixNano()%1e12, 36), info}
 	ns, err := driver.ParseObject(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, w.namespace))
 	require.NoError(t, err)
 	_, err = c.Apply(t.Context(), ns, driver.ApplyOptions{Manager: "test"})
@@ -122,9 +125,7 @@ func requireSame(t *testing.T, w world, name string, data []byte) {
 	t.Helper()
 	app, _, err := manifests.Import(t.Context(), data, &manifests.Options{File: name + ".yaml"})
 	require.NoError(t, err)
-	info, err := w.Info(t.Context())
-	require.NoError(t, err)
-	out, err := render.Render(render.Input{Application: app, Info: info, Namespace: w.namespace, Installation: "test"})
+	out, err := render.Render(render.Input{Application: app, Info: w.info, Namespace: w.namespace, Installation: "test"})
 	require.NoError(t, err)
 	for _, n := range out.Notes {
 		t.Log(n.Severity, n.Path, n.Message)
@@ -214,10 +215,8 @@ func (w world) defaulted(t *testing.T, raw []byte) map[string]any {
 		delete(meta, f)
 	}
 	delete(tree, "status")
-	if info, err := w.Info(t.Context()); err == nil {
-		if kind, ok := info.Lookup(fmt.Sprint(tree["apiVersion"]), fmt.Sprint(tree["kind"])); ok && kind.Namespaced {
-			meta["namespace"] = w.namespace
-		}
+	if kind, ok := w.info.Lookup(fmt.Sprint(tree["apiVersion"]), fmt.Sprint(tree["kind"])); ok && kind.Namespaced {
+		meta["namespace"] = w.namespace
 	}
 	raw, err := json.Marshal(tree)
 	require.NoError(t, err)

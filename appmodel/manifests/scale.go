@@ -105,7 +105,7 @@ func (im *importer) autoscale(p *part, o *object) bool {
 // disruption reads a budget of exactly one component's pods.
 func (im *importer) disruption(o *object) {
 	spec := o.at("spec")
-	if spec.get("selector", "matchExpressions") != nil {
+	if spec.get("selector", "matchExpressions") != nil || (spec.get("minAvailable").text() != "") == (spec.get("maxUnavailable").text() != "") {
 		return
 	}
 	labels := spec.get("selector", "matchLabels").texts()
