@@ -9,6 +9,7 @@ RACE        ?= -race
 CLUSTERS    ?= 2
 FUZZTIME    ?= 10s
 COUNT       ?= 5
+PACKAGES    ?= ./...
 SEED        := $(or $(SEED),$(shell date +%s))
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -44,11 +45,11 @@ rig: ## the rig's own tests, then every TestRig on real control planes (built on
 	$(if $(rig_packages),$(RIG) $(GO) test -p 1 -count=1 -run TestRig -timeout 15m $(rig_packages),@echo "no tests on real control planes")
 
 .PHONY: soak
-soak: ## the same with the big counts; the log goes to docs/soak
+soak: ## the same with the big counts, of all PACKAGES; the log goes to docs/soak
 	@mkdir -p docs/soak; commit=$$(git describe --always --dirty); \
 	log=docs/soak/$$(date -u +%F)-$$commit.log; raw=$$(mktemp); trap 'rm -f "$$raw"' EXIT; \
 	echo "soak: seed $(SEED), follow it in $$raw"; status=0; \
-	{ echo "commit $$commit"; echo "seed   $(SEED)"; echo "count  $(COUNT)"; echo "begun  $$(date -u +%FT%TZ)"; $(GO) version; echo; \
+	{ echo "commit $$commit"; echo "seed   $(SEED)"; echo "count  $(COUNT)"; echo "packages $(PACKAGES)"; echo "begun  $$(date -u +%FT%TZ)"; $(GO) version; echo; \
 	  APPSPAN_SOAK=1 APPSPAN_SEED=$(SEED) $(MAKE) --no-print-directory soak-run SEED=$(SEED); } >"$$raw" 2>&1 || status=$$?; \
 	{ echo; echo "ended  $$(date -u +%FT%TZ), exit status $$status"; } >>"$$raw"; \
 	sed -e 's,$(CURDIR),.,g' -e "s,$$HOME,~,g" "$$raw" >"$$log"; \
@@ -56,8 +57,8 @@ soak: ## the same with the big counts; the log goes to docs/soak
 
 .PHONY: soak-run
 soak-run:
-	$(GO) test $(RACE) -shuffle=$(SEED) -count=$(COUNT) -timeout 4h ./...
-	$(if $(rig_packages),$(RIG) $(GO) test -p 1 -shuffle=$(SEED) -count=$(COUNT) -run TestRig -timeout 4h $(rig_packages))
+	$(GO) test $(RACE) -shuffle=$(SEED) -count=$(COUNT) -timeout 4h $(PACKAGES)
+	$(if $(filter ./...,$(PACKAGES)),$(if $(rig_packages),$(RIG) $(GO) test -p 1 -shuffle=$(SEED) -count=$(COUNT) -run TestRig -timeout 4h $(rig_packages)))
 
 .PHONY: bench
 bench: CLUSTERS = 1
