@@ -192,7 +192,7 @@ func (im *importer) ungoverned(p *part, governing *place) {
 	case governing.null() || governing.is(""):
 		p.patch.remove = append(p.patch.remove, "spec.serviceName")
 		im.note("%s gets a headless Service, as every stateful component has one", p.at)
-	case im.services[governing.text()] != nil || slices.ContainsFunc(im.reader.objects, func(o *object) bool { return o.is("", "Service") && governing.is(o.name) }):
+	case len(validation.IsDNS1035Label(governing.text())) > 0 || im.services[governing.text()] != nil || slices.ContainsFunc(im.reader.objects, func(o *object) bool { return o.is("", "Service") && governing.is(o.name) }):
 		p.patch.extra = map[string]any{"serviceName": governing.text()}
 		governing.settle(fidelity.Raw, p.at, "the Service leads elsewhere too")
 		im.note("%s gets a headless Service, as every stateful component has one", p.at)

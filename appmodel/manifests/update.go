@@ -26,7 +26,7 @@ func (p *part) update(spec *place) {
 			u.Strategy = "rolling"
 		}
 	default:
-		if rolling != nil {
+		if deployment && rolling != nil || rolling.get("maxUnavailable") != nil || rolling.get("maxSurge") != nil {
 			u.Strategy = "rolling"
 		}
 	}

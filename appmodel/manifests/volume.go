@@ -130,8 +130,8 @@ func (im *importer) claim(p *part, v *appmodel.Volume, name, to string) bool {
 	return !shared
 }
 
-// usersOf are the components whose pods have a claim, and whether all call it
-// by one name that no other volume of theirs has.
+// usersOf are the components whose pods have a claim, and whether all mount it
+// and call it by one name that no other volume of theirs has.
 func (im *importer) usersOf(claim string) (users []*part, alike bool) {
 	called := map[string]bool{}
 	for _, p := range im.parts {
@@ -139,6 +139,9 @@ func (im *importer) usersOf(claim string) (users []*part, alike bool) {
 			if v.get("persistentVolumeClaim", "claimName").is(claim) {
 				users = append(users, p)
 				called[v.get("name").text()] = true
+				if !p.mounted(v.get("name").text()) {
+					called[""] = true
+				}
 			}
 		}
 	}
@@ -163,14 +166,32 @@ func (p *part) writesAlone() bool {
 	return slices.ContainsFunc(p.pod.get("volumes").list(), func(v *place) bool { return v.get("persistentVolumeClaim") != nil })
 }
 
+// fits reports whether the model takes a path as that of a mount.
+func (p *part) fits(where string) bool {
+	clean := path.Clean(where)
+	return strings.HasPrefix(where, "/") && (clean == where || clean+"/" == where) && where != "/" && !strings.Contains(where, ":") && p.obj.skip["mounts/"+where] == ""
+}
+
+// mounted reports whether a container of the pods mounts a volume, so that
+// rendering gives the pods one of the application's.
+func (p *part) mounted(volume string) bool {
+	for _, k := range slices.Concat(p.pod.get("containers").list(), p.pod.get("initContainers").list()) {
+		for _, m := range k.get("volumeMounts").list() {
+			if m.get("name").is(volume) && p.fits(m.get("mountPath").text()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // mounts reads where volumes are seen.
 func (p *part) mounts(mounts *place, at string) []appmodel.Mount {
 	var out []appmodel.Mount
 	for _, m := range mounts.list() {
 		where := m.get("mountPath").text()
 		to := at + `.mounts["` + where + `"]`
-		clean := strings.HasPrefix(where, "/") && (path.Clean(where) == where || path.Clean(where)+"/" == where) && where != "/"
-		if !p.mountable[m.get("name").text()] || !clean || strings.ContainsAny(where, ":") || p.obj.skip["mounts/"+where] != "" {
+		if !p.mountable[m.get("name").text()] || !p.fits(where) {
 			continue
 		}
 		out = append(out, appmodel.Mount{Path: m.get("mountPath").str(to), Volume: m.get("name").str(to + ".volume"),

@@ -112,7 +112,8 @@ func (im *importer) unfit(o *object) string {
 	}
 	for _, c := range o.at("spec", "volumeClaimTemplates").list() {
 		spec := c.get("spec")
-		fits := len(spec.get("accessModes").list()) == 1 && spec.get("resources", "requests", "storage") != nil && isLabel(c.get("metadata", "name").text()) &&
+		fits := len(spec.get("accessModes").list()) == 1 && spec.get("accessModes").items[0].text() != "" &&
+			(c.get("apiVersion") == nil || c.get("apiVersion").is("v1")) && (c.get("kind") == nil || c.get("kind").is("PersistentVolumeClaim")) && spec.get("resources", "requests", "storage") != nil && isLabel(c.get("metadata", "name").text()) &&
 			(spec.get("volumeMode") == nil || spec.get("volumeMode").is("Filesystem")) && (spec.get("storageClassName") == nil || !spec.get("storageClassName").is(""))
 		for _, f := range spec.entries() {
 			fits = fits && slices.Contains([]string{"accessModes", "resources", "storageClassName", "volumeMode"}, f.key)
