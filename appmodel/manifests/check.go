@@ -87,7 +87,7 @@ var unknownField = regexp.MustCompile(`^unknown field "(.*)"$`)
 // check finds what no server would take, in all objects.
 func (im *importer) check() {
 	for _, o := range im.reader.objects {
-		if o.wrapper {
+		if o.aside() {
 			continue
 		}
 		if version := old(o); version != "" {

@@ -24,6 +24,13 @@ func (o *object) written() {
 		o.root.settle(fidelity.Implied, "", "a list is what it lists")
 		return
 	}
+	if o.made != "" {
+		o.root.settle(fidelity.Implied, "", o.made)
+		return
+	}
+	if o.live() {
+		o.assigned(server)
+	}
 	o.at("metadata", "namespace").settle(fidelity.Implied, "", "the namespace is chosen where the application is deployed")
 	o.root.leaves(func(l *place) {
 		if l.shape == scalar && l.value == nil {
@@ -33,6 +40,61 @@ func (o *object) written() {
 			l.settle(fidelity.Implied, "", "empty, it says nothing")
 		}
 	})
+}
+
+// live reports whether the object was read from a cluster.
+func (o *object) live() bool {
+	return o.at("metadata", "uid") != nil || o.at("metadata", "resourceVersion") != nil
+}
+
+// assigned accounts for what a cluster chose for an object that lived there.
+func (o *object) assigned(server func(*place)) {
+	switch {
+	case o.is("", "Service"):
+		if !o.at("spec", "clusterIP").is("None") {
+			server(o.at("spec", "clusterIP"))
+		}
+		for _, f := range []string{"clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"} {
+			server(o.at("spec", f))
+		}
+		for _, p := range o.at("spec", "ports").list() {
+			if o.at("spec", "type").is("LoadBalancer") {
+				server(p.get("nodePort"))
+			}
+		}
+	case o.is("", "PersistentVolumeClaim"):
+		server(o.at("spec", "volumeName"))
+	case o.is("batch", "Job"):
+		server(o.at("spec", "selector"))
+		for _, labels := range []*place{o.at("metadata", "labels"), o.at("spec", "template", "metadata", "labels")} {
+			for _, f := range labels.entries() {
+				if ofJobs(f.key) {
+					server(f)
+				}
+			}
+		}
+	}
+}
+
+// ofJobs reports whether a label is one that a cluster gives the pods of Jobs.
+func ofJobs(label string) bool {
+	return strings.HasSuffix(label, "controller-uid") || strings.HasSuffix(label, "job-name")
+}
+
+// maker says who makes an object that is none of the author's own; empty if
+// the author does.
+func (o *object) maker() string {
+	for _, owner := range o.at("metadata", "ownerReferences").list() {
+		if owner.get("controller").truth() {
+			return "its owner makes it: " + owner.get("kind").text() + " " + owner.get("name").text()
+		}
+	}
+	switch {
+	case o.is("", "ServiceAccount") && o.name == "default", o.is("", "ConfigMap") && o.name == "kube-root-ca.crt",
+		o.live() && (o.is("", "Endpoints") || o.is("discovery.k8s.io", "EndpointSlice")), o.kind == "Event":
+		return "the cluster makes it"
+	}
+	return ""
 }
 
 // hollow are the fields that say nothing when they are empty.
@@ -120,7 +182,7 @@ func usual(o *object) [][2]string {
 
 // defaults accounts for the leaves that say what Kubernetes assumes anyway.
 func (o *object) defaults() {
-	if o.wrapper {
+	if o.aside() {
 		return
 	}
 	known := map[string]string{}

@@ -23,7 +23,7 @@ func (g *group) has(item string) bool { return g != nil && (g.open || g.items[it
 func (im *importer) groups() {
 	for _, o := range im.reader.objects {
 		switch {
-		case o.wrapper:
+		case o.aside():
 		case o.is("", "ConfigMap") && o.forced == "":
 			im.config(o)
 		case o.is("", "Secret"):

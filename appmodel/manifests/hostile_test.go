@@ -206,3 +206,51 @@ func TestNamesOfServicesBecomeNeeds(t *testing.T) {
 		}
 	}
 }
+
+// What `kubectl get -o yaml` prints has much that is the cluster's.
+func TestWhatAClusterMadeIsNotTheApplications(t *testing.T) {
+	t.Parallel()
+	const text = `
+apiVersion: v1
+kind: List
+metadata: {resourceVersion: ""}
+items:
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: web, uid: u1, resourceVersion: "7", generation: 2, creationTimestamp: "2026-01-01T00:00:00Z", annotations: {deployment.kubernetes.io/revision: "2"}}
+  spec: {selector: {matchLabels: {app: web}}, template: {metadata: {creationTimestamp: null, labels: {app: web}}, spec: {containers: [{name: web, image: "nginx:1", resources: {}}]}}}
+  status: {replicas: 1, conditions: [{type: Available}]}
+- apiVersion: apps/v1
+  kind: ReplicaSet
+  metadata: {name: web-1, uid: u2, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: u1, controller: true}]}
+  spec: {selector: {matchLabels: {app: web, pod-template-hash: x}}, template: {metadata: {labels: {app: web, pod-template-hash: x}}, spec: {containers: [{name: web, image: "nginx:1"}]}}}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: web-1-x, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-1, uid: u2, controller: true}]}
+  spec: {nodeName: n, containers: [{name: web, image: "nginx:1"}]}
+- apiVersion: v1
+  kind: Service
+  metadata: {name: web, uid: u3}
+  spec: {type: ClusterIP, clusterIP: 10.0.0.7, clusterIPs: [10.0.0.7], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{name: http, port: 80, targetPort: 80}], selector: {app: web}}
+- apiVersion: v1
+  kind: Endpoints
+  metadata: {name: web, uid: u4}
+  subsets: [{addresses: [{ip: 10.1.0.1}]}]
+- apiVersion: batch/v1
+  kind: Job
+  metadata: {name: fill, uid: u5, labels: {job-name: fill}}
+  spec: {selector: {matchLabels: {batch.kubernetes.io/controller-uid: c}}, template: {metadata: {labels: {batch.kubernetes.io/controller-uid: c, own: label}}, spec: {restartPolicy: Never, containers: [{name: fill, image: "fill:1"}]}}}
+- apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: kube-root-ca.crt}
+  data: {ca.crt: x}
+`
+	app, report, err := manifests.Import(t.Context(), []byte(text), nil)
+	require.NoError(t, err)
+	require.Len(t, app.Components, 2)
+	require.Empty(t, app.Configs)
+	require.Equal(t, map[string]string{"own": "label"}, app.Components[1].Labels)
+	require.NotContains(t, encode(t, app), "10.0.0.7")
+	requireEveryLeafOnce(t, []byte(text), report)
+	require.InDelta(t, 1, report.Fidelity(), 0, "%s", lines(report))
+}

@@ -17,7 +17,7 @@ const maxManifest = 512 << 10
 // external makes components of Services that are but names of hosts elsewhere.
 func (im *importer) external() {
 	for _, o := range im.reader.objects {
-		if o.wrapper || o.forced != "" || !o.is("", "Service") || !o.at("spec", "type").is("ExternalName") || len(o.at("spec", "ports").list()) > 0 {
+		if o.aside() || o.forced != "" || !o.is("", "Service") || !o.at("spec", "type").is("ExternalName") || len(o.at("spec", "ports").list()) > 0 {
 			continue
 		}
 		id := im.ids.take(o.name)
@@ -38,7 +38,7 @@ func (im *importer) external() {
 // says what access: needs means; the policy itself stays as it is.
 func (im *importer) policies() {
 	for _, o := range im.reader.objects {
-		if o.wrapper || !o.is("networking.k8s.io", "NetworkPolicy") {
+		if o.aside() || !o.is("networking.k8s.io", "NetworkPolicy") {
 			continue
 		}
 		spec := o.at("spec")
@@ -78,7 +78,7 @@ func (im *importer) rest() {
 	home := ""
 	var objects []appmodel.RawObject
 	for _, o := range im.reader.objects {
-		if o.wrapper || o.mapped && o.forced == "" || o.is("", "Secret") {
+		if o.aside() || o.mapped && o.forced == "" || o.is("", "Secret") {
 			continue
 		}
 		im.raw = append(im.raw, o)

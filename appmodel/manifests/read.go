@@ -36,7 +36,8 @@ type object struct {
 	name, namespace  string
 	display          string // how paths begin
 	root             *place
-	wrapper          bool // a list, whose items are objects of their own
+	wrapper          bool   // a list, whose items are objects of their own
+	made             string // who makes it, if that is not the author
 
 	// forced says why no field may hold the object, refused why it cannot
 	// even be kept raw.
@@ -45,6 +46,9 @@ type object struct {
 	unknown         []*place          // fields that its kind does not have
 	skip            map[string]string // fields that the model refuses, which a patch keeps, and why
 }
+
+// aside reports whether the object is none of the application's.
+func (o *object) aside() bool { return o.wrapper || o.made != "" }
 
 // is reports whether the object is of a kind of a group, in a version that is
 // known here.
@@ -218,6 +222,7 @@ func (r *reader) object(file, chart string, p *place) {
 		return
 	}
 	o.display = o.kind + "[" + o.name + "]"
+	o.made = o.maker()
 	for _, other := range r.objects {
 		if other.apiVersion == o.apiVersion && other.kind == o.kind && other.name == o.name && !other.wrapper {
 			if other.namespace == o.namespace {

@@ -21,7 +21,7 @@ func (im *importer) routes() {
 	}
 	for _, o := range im.reader.objects {
 		switch {
-		case o.wrapper || o.forced != "":
+		case o.aside() || o.forced != "":
 		case o.is("networking.k8s.io", "Ingress"):
 			o.forced = im.ingress(o)
 		case o.is("gateway.networking.k8s.io", "HTTPRoute"), o.is("gateway.networking.k8s.io", "GRPCRoute"):

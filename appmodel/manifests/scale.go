@@ -12,7 +12,7 @@ import (
 func (im *importer) scaling() {
 	for _, o := range im.reader.objects {
 		switch {
-		case o.wrapper:
+		case o.aside():
 		case o.is("autoscaling", "HorizontalPodAutoscaler"), o.is("keda.sh", "ScaledObject"):
 			ref := o.at("spec", "scaleTargetRef")
 			kind := ref.get("kind").text()

@@ -50,7 +50,7 @@ func (s *service) outside() bool {
 func (im *importer) index() {
 	for _, o := range im.reader.objects {
 		switch {
-		case o.wrapper || o.forced != "":
+		case o.aside() || o.forced != "":
 		case o.is("", "PersistentVolumeClaim"):
 			im.claims[o.name] = o
 		case o.is("", "ServiceAccount"):
@@ -62,7 +62,7 @@ func (im *importer) index() {
 // connect gives each component its Services and ports.
 func (im *importer) connect() {
 	for _, o := range im.reader.objects {
-		if o.wrapper || !o.is("", "Service") {
+		if o.aside() || !o.is("", "Service") {
 			continue
 		}
 		s := &service{obj: o}

@@ -40,7 +40,7 @@ func (o *object) podPath() []string {
 }
 
 // workload reports whether the object runs pods.
-func (o *object) workload() bool { return o.podPath() != nil }
+func (o *object) workload() bool { return o.made == "" && o.podPath() != nil }
 
 // hook says when Helm runs the object, if it is a hook.
 func (o *object) hook() string { return o.at("metadata", "annotations", "helm.sh/hook").text() }
@@ -61,7 +61,7 @@ func (im *importer) identify() {
 		}
 	}
 	for _, o := range im.reader.objects {
-		if o.wrapper || !o.workload() || o.forced != "" {
+		if !o.workload() || o.forced != "" {
 			continue
 		}
 		if why := im.unfit(o); why != "" {
@@ -82,7 +82,7 @@ func (im *importer) unfit(o *object) string {
 	if len(o.at("spec", "selector", "matchExpressions").list()) > 0 {
 		return "its selector has expressions, and a component's has labels alone"
 	}
-	if o.at("spec", "manualSelector").truth() || o.is("batch", "Job") && o.at("spec", "selector") != nil {
+	if o.at("spec", "manualSelector").truth() || o.is("batch", "Job") && o.at("spec", "selector") != nil && !o.live() {
 		return "its selector is its own"
 	}
 	sidecar := false
@@ -140,6 +140,7 @@ func (im *importer) part(o *object, id string) *part {
 
 	meta := o.at(append(base, "metadata")...)
 	p.labels = meta.get("labels").texts()
+	maps.DeleteFunc(p.labels, func(k, _ string) bool { return o.live() && ofJobs(k) })
 	p.selector = o.at("spec", "selector", "matchLabels").texts()
 	if o.is("", "Pod") || o.is("batch", "Job") || o.is("batch", "CronJob") {
 		p.selector = maps.Clone(p.labels)
