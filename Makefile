@@ -6,7 +6,7 @@ SHELL = /bin/sh
 
 GO          ?= go
 RACE        ?= -race
-CLUSTERS    ?= 2
+CLUSTERS    ?= 3
 FUZZTIME    ?= 10s
 COUNT       ?= 5
 PACKAGES    ?= ./...
@@ -38,6 +38,7 @@ vet: ## gofmt and go vet, of both modules
 .PHONY: unit
 unit: ## units, fakes and architecture rules, shuffled, with -race
 	$(GO) test $(RACE) -shuffle=on ./...
+	$(if $(RACE),$(GO) test -shuffle=on ./internal/leaktest)
 
 .PHONY: rig
 rig: ## the rig's own tests, then every TestRig on real control planes (built once, about six minutes)
