@@ -19,6 +19,14 @@
 // the namespace and the application, so that whoever may edit Secrets there
 // cannot steer a rollback or a removal. A Deployer keeps nothing that matters.
 //
+// # The life of an application
+//
+// What follows the first deployment begins with what is there, and is a [Plan]
+// too: a [Command] (start, stop, restart, scale, pause, resume, redeploy,
+// image), an edit, a rollback, a copy in another place, a promotion along its
+// lineage, a restoration from the recycle bin. [Environments] keep in records
+// who an application runs for and where, and find it again from the clusters.
+//
 // # What a plan reads and an apply writes
 //
 // A plan costs one LIST for each kind of object. An apply lists again, refuses
