@@ -38,6 +38,7 @@ type Cluster struct {
 	pods    podNumbers
 	metrics metrics
 	events  journal
+	logs    logBooks
 }
 
 var (

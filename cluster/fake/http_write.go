@@ -227,7 +227,7 @@ func (x *exchange) log(ctx context.Context) error {
 		Container: query.Get("container"), Follow: query.Get("follow") == "true", Previous: query.Get("previous") == "true",
 		Timestamps: query.Get("timestamps") == "true", SinceTime: query.Get("sinceTime"), TailLines: number("tailLines"), LimitBytes: number("limitBytes"),
 	}
-	stream, err := x.c.logs(ctx, x.target.kind, x.target.key, opts)
+	stream, err := x.c.openLog(ctx, x.target.kind, x.target.key, opts)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ const logEvery = 10 * time.Second
 
 // Logs implements driver.LogStreamer with simulated lines: one when the
 // container starts, and every ten seconds one more; a crashed container's
-// last line says so. A followed log ends with the pod, the context or Close.
+// last line says so. Between them stand those of WriteLog. A followed log ends with the pod, the context or Close.
 func (cl client) Logs(ctx context.Context, ref driver.Ref, opts driver.LogOptions) (stream io.ReadCloser, err error) {
 	k, err := cl.find("v1", "Pod")
 	if err != nil {
@@ -34,10 +35,10 @@ func (cl client) Logs(ctx context.Context, ref driver.Ref, opts driver.LogOption
 		return nil, err
 	}
 	defer done(&err)
-	return cl.c.logs(ctx, k, at, opts)
+	return cl.c.openLog(ctx, k, at, opts)
 }
 
-func (c *Cluster) logs(ctx context.Context, k *kind, at key, opts driver.LogOptions) (io.ReadCloser, error) {
+func (c *Cluster) openLog(ctx context.Context, k *kind, at key, opts driver.LogOptions) (io.ReadCloser, error) {
 	p, ok := fetch[*corev1.Pod](c, task{kind: k, key: at})
 	if !ok {
 		return nil, apierrors.NewNotFound(k.groupResource(), at.name)
@@ -46,24 +47,29 @@ func (c *Cluster) logs(ctx context.Context, k *kind, at key, opts driver.LogOpti
 	if err != nil {
 		return nil, err
 	}
-	var since time.Time
+	if opts.Previous && st.LastTerminationState.Terminated == nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("previous terminated container %q in pod %q not found", st.Name, p.Name))
+	}
+	f := &follower{c: c, kind: k, pod: p, st: st, opts: opts, book: c.logs.of(p.UID)}
+	f.ctx, f.cancel = context.WithCancel(ctx)
 	if opts.SinceTime != "" {
-		if since, err = time.Parse(time.RFC3339, opts.SinceTime); err != nil {
+		if f.last, err = time.Parse(time.RFC3339, opts.SinceTime); err != nil {
 			return nil, apierrors.NewBadRequest("invalid sinceTime: " + err.Error())
 		}
+		f.last = f.last.Truncate(time.Second) // an API server passes on whole seconds
 	}
-	lines := logLines(p, st, opts, since)
+	f.book.mu.Lock()
+	lines := f.fresh()
+	f.book.mu.Unlock()
 	if opts.TailLines > 0 {
 		lines = lines[max(0, len(lines)-int(opts.TailLines)):]
 	}
-	text := strings.Join(lines, "")
+	f.add(lines)
 	if opts.LimitBytes > 0 {
-		text = text[:min(len(text), int(opts.LimitBytes))]
+		f.pending.Truncate(min(f.pending.Len(), int(opts.LimitBytes)))
 	}
-	if !opts.Follow || st.State.Running == nil {
-		return io.NopCloser(strings.NewReader(text)), nil
-	}
-	return c.follow(ctx, k, at, p, st, text, opts), nil
+	f.ended = !opts.Follow || opts.Previous || st.State.Running == nil
+	return f, nil
 }
 
 // logContainer is the status of the container whose log is meant.
@@ -93,16 +99,15 @@ func logContainer(p *corev1.Pod, name string) (corev1.ContainerStatus, error) {
 	return corev1.ContainerStatus{}, apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", name, p.Name))
 }
 
-// logLines are the lines of a container up to now, the newest thousand.
-func logLines(p *corev1.Pod, st corev1.ContainerStatus, opts driver.LogOptions, since time.Time) []string {
-	var lines []string
+// logLines are the simulated lines of a container up to now, the newest
+// thousand.
+func logLines(p *corev1.Pod, st corev1.ContainerStatus, previous bool) []logEntry {
+	var lines []logEntry
 	line := func(at time.Time, format string, args ...any) {
-		if !at.Before(since) {
-			lines = append(lines, logLine(opts, at, fmt.Sprintf(format, args...)))
-		}
+		lines = append(lines, logEntry{at: at, text: fmt.Sprintf(format, args...)})
 	}
 	end := st.State.Terminated
-	if opts.Previous || st.State.Waiting != nil {
+	if previous || st.State.Waiting != nil {
 		end = st.LastTerminationState.Terminated
 	}
 	switch {
@@ -113,7 +118,7 @@ func logLines(p *corev1.Pod, st corev1.ContainerStatus, opts driver.LogOptions, 
 		} else {
 			line(end.FinishedAt.Time, "%s: fatal: exit code %d", st.Name, end.ExitCode)
 		}
-	case opts.Previous || st.State.Running == nil:
+	case previous || st.State.Running == nil:
 	default:
 		began := st.State.Running.StartedAt.Time
 		line(began, "%s: started %s", st.Name, st.Image)
@@ -125,14 +130,7 @@ func logLines(p *corev1.Pod, st corev1.ContainerStatus, opts driver.LogOptions, 
 	return lines
 }
 
-func logLine(opts driver.LogOptions, at time.Time, text string) string {
-	if opts.Timestamps {
-		text = at.UTC().Format(time.RFC3339Nano) + " " + text
-	}
-	return text + "\n"
-}
-
-// follower is a log that grows. It makes its lines when it is read, so that
+// follower is a log that is read. It makes its lines when it is read, so that
 // nothing runs while nobody reads.
 type follower struct {
 	c       *Cluster
@@ -142,36 +140,82 @@ type follower struct {
 	pod     *corev1.Pod
 	st      corev1.ContainerStatus
 	opts    driver.LogOptions
+	book    *logBook
 	pending bytes.Buffer
+	last    time.Time // of the newest line so far, and how many had that time
+	count   int
+	ended   bool // nothing more comes after pending
 }
 
-func (c *Cluster) follow(ctx context.Context, k *kind, at key, p *corev1.Pod, st corev1.ContainerStatus, text string, opts driver.LogOptions) io.ReadCloser {
-	f := &follower{c: c, kind: k, pod: p, st: st, opts: opts}
-	f.ctx, f.cancel = context.WithCancel(ctx)
-	f.pending.WriteString(text)
-	return f
+// fresh are the lines that have come since, in order. The book is locked.
+func (f *follower) fresh() []logEntry {
+	previous := f.opts.Previous || f.st.State.Waiting != nil
+	lines := append(logLines(f.pod, f.st, previous), f.book.written(f.st, previous)...)
+	slices.SortStableFunc(lines, func(a, b logEntry) int { return a.at.Compare(b.at) })
+	lines = slices.DeleteFunc(lines, func(e logEntry) bool { return e.at.Before(f.last) })
+	same := 0
+	for same < len(lines) && lines[same].at.Equal(f.last) {
+		same++
+	}
+	lines = lines[min(f.count, same):]
+	for _, e := range lines {
+		if !e.at.Equal(f.last) {
+			f.last, f.count = e.at, 0
+		}
+		f.count++
+	}
+	return lines
+}
+
+// add makes lines ready to be read.
+func (f *follower) add(lines []logEntry) {
+	for _, e := range lines {
+		if f.opts.Timestamps {
+			f.pending.WriteString(e.at.UTC().Format(time.RFC3339Nano) + " ")
+		}
+		f.pending.WriteString(e.text + "\n")
+	}
 }
 
 // Read implements io.Reader.
 func (f *follower) Read(b []byte) (int, error) {
-	for f.pending.Len() == 0 {
+	for f.pending.Len() == 0 && !f.ended {
+		f.book.mu.Lock()
+		changed := f.book.changed
+		f.book.mu.Unlock()
+		p, ok := fetch[*corev1.Pod](f.c, task{kind: f.kind, key: keyOf(f.pod)})
+		running := ok && p.UID == f.pod.UID && p.DeletionTimestamp == nil && !terminated(p)
+		if running {
+			st, err := logContainer(p, f.st.Name)
+			running = err == nil && st.State.Running != nil && st.RestartCount == f.st.RestartCount
+		}
+		f.book.mu.Lock()
+		f.add(f.fresh())
+		f.book.mu.Unlock()
+		f.ended = !running
+		if f.ended || f.pending.Len() > 0 {
+			break
+		}
 		began := f.st.State.Running.StartedAt.Time
 		n := int(time.Since(began)/logEvery) + 1
 		timer := time.NewTimer(time.Until(began.Add(time.Duration(n) * logEvery)))
 		select {
 		case <-timer.C:
+			continue
+		case <-changed:
 		case <-f.ctx.Done():
-			timer.Stop()
-			return 0, f.ctx.Err()
 		case <-f.c.ctx.Done():
-			timer.Stop()
+		}
+		timer.Stop()
+		if f.ctx.Err() != nil {
+			return 0, f.ctx.Err()
+		}
+		if f.c.ctx.Err() != nil {
 			return 0, driver.ErrClosed
 		}
-		p, ok := fetch[*corev1.Pod](f.c, task{kind: f.kind, key: keyOf(f.pod)})
-		if !ok || p.UID != f.pod.UID || p.DeletionTimestamp != nil || terminated(p) {
-			return 0, io.EOF
-		}
-		f.pending.WriteString(logLine(f.opts, began.Add(time.Duration(n)*logEvery), fmt.Sprintf("%s: tick %d", f.st.Name, n)))
+	}
+	if f.pending.Len() == 0 {
+		return 0, io.EOF
 	}
 	return f.pending.Read(b)
 }

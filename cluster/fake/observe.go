@@ -156,6 +156,7 @@ func (c *Cluster) wake(p part, set map[key]bool, namespace string) {
 
 func (c *Cluster) observePod(ch change, r *record, o *corev1.Pod) {
 	k := r.kind
+	c.logs.wake(o.UID, ch.after == nil)
 	c.countNode(ch)
 	if ch.after != nil && o.Spec.NodeName == "" {
 		c.work.add(task{scheduling, k, r.key})
