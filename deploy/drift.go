@@ -131,9 +131,22 @@ func (d *Deployer) Drift(ctx context.Context, application string, to Target, opt
 	}
 	out := &Drift{Application: application, Namespace: p.Target.Namespace, At: time.Now().UTC()}
 	for i := range p.Clusters {
-		out.Clusters = append(out.Clusters, d.driftOf(&p.Clusters[i], &o.Policy, out.At))
+		c := d.driftOf(&p.Clusters[i], &o.Policy, out.At)
+		if c.Error == "" && c.part.Unfinished {
+			if at := (place{c.Cluster, out.Namespace, application}); d.goesOn(ctx, at) {
+				c.Left = fmt.Sprintf("release %d is under way", c.Revision)
+			}
+		}
+		out.Clusters = append(out.Clusters, c)
 	}
 	return out, nil
+}
+
+// goesOn reports whether an apply is known to go on; where the journal cannot
+// be read, it may.
+func (d *Deployer) goesOn(ctx context.Context, at place) bool {
+	goesOn, err := d.underWay(ctx, at)
+	return goesOn || err != nil
 }
 
 // newestRelease chooses what runs.

@@ -19,8 +19,9 @@ import (
 )
 
 var (
-	secretRef = driver.Ref{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "shop-db"}
-	heal      = deploy.DriftPolicy{Default: deploy.DriftHeal}
+	secretRef  = driver.Ref{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "shop-db"}
+	serviceRef = driver.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "shop-web"}
+	heal       = deploy.DriftPolicy{Default: deploy.DriftHeal}
 )
 
 // put sets a field, by names of fields and, in lists, of entries.
@@ -93,8 +94,7 @@ func TestDriftIsWhatSomebodyElseChangedWithItsAuthorAndNothingIsWritten(t *testi
 	w.hand("a", siteRef, "kubectl-edit", put("hullo", "data", "GREETING"))
 	w.hand("a", siteRef, "kubectl-patch", put("more", "data", "EXTRA"))
 	w.hand("a", secretRef, "kubectl-patch", put("MTIz", "data", "password"))
-	service := driver.Ref{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "shop-web"}
-	require.NoError(t, w.fakes["a"].Delete(t.Context(), service, driver.DeleteOptions{}))
+	require.NoError(t, w.fakes["a"].Delete(t.Context(), serviceRef, driver.DeleteOptions{}))
 	w.resetCalls()
 	d := w.drift(both, deploy.DriftPolicy{})
 	require.Zero(t, w.writes())

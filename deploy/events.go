@@ -42,6 +42,9 @@ func topicOf(e appspan.Event) topic {
 	if e.Kind == appspan.EventProgress {
 		t.component = "" // Done and Total are the cluster's
 	}
+	if e.Phase == PhaseDrift {
+		t.component = e.Object // one application of several
+	}
 	return t
 }
 
