@@ -117,7 +117,7 @@ func (im *importer) check() {
 // wrongTypes finds the places that a kind's decoder does not take: those
 // without which it takes the object, or fails at another.
 func (im *importer) wrongTypes(o *object, err error) {
-	const most = 5000 // attempts
+	const most = 8 << 20 // bytes to decode for all objects, which bounds the attempts
 	message := func(err error) string {
 		text := strings.TrimPrefix(err.Error(), "json: ")
 		if i := strings.Index(text, " of type "); i > 0 {
@@ -125,19 +125,20 @@ func (im *importer) wrongTypes(o *object, err error) {
 		}
 		return cut(text)
 	}
-	attempts := 0
 	for range 20 {
 		found := false
 		o.root.inward(o.display, func(p *place, at string) bool {
 			if p == o.root || p.null() {
 				return true
 			}
-			if attempts++; attempts > most {
-				return false
-			}
 			before := *p
 			*p = place{name: p.name, key: p.key, line: p.line, column: p.column}
-			_, again := sjson.UnmarshalStrict(o.root.json(), typed(o))
+			data := o.root.json()
+			if im.work += len(data); im.work > most {
+				*p = before
+				return false
+			}
+			_, again := sjson.UnmarshalStrict(data, typed(o))
 			if again == nil || again.Error() != err.Error() {
 				im.fault(o, p, at, message(err), "correct it")
 				found, err = true, again

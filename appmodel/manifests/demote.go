@@ -8,9 +8,10 @@ import (
 	"github.com/appspan-dev/appspan/appmodel"
 )
 
-// demote keeps the objects raw whose fields the model refuses; false if none is
+// demote leaves the fields to patches that the model refuses, if that may be
+// tried, and keeps the objects raw of which that is not enough; false if none is
 // to blame.
-func (im *importer) demote(faults appmodel.Faults) bool {
+func (im *importer) demote(faults appmodel.Faults, fields bool) bool {
 	changed := false
 	for _, f := range faults {
 		var at owner
@@ -21,7 +22,7 @@ func (im *importer) demote(faults appmodel.Faults) bool {
 		}
 		switch {
 		case at.obj == nil || at.obj.refused != "":
-		case at.obj.skips(field(f, at.path), f.Problem):
+		case fields && at.obj.skips(field(f, at.path), f.Problem):
 			changed = true
 		case at.obj.forced == "":
 			at.obj.forced, changed = f.Path+": "+f.Problem, true

@@ -30,7 +30,12 @@ func hostile() map[string][2]string {
 	for i := range 2001 {
 		many = strings.Replace(many, "NAME", fmt.Sprintf("c%d", i), 1)
 	}
+	var numbers strings.Builder // each of which is no text
+	for i := range 50_000 {
+		fmt.Fprintf(&numbers, "  k%d: %d\n", i, i)
+	}
 	return map[string][2]string{
+		"50,000 faults":                    {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n" + numbers.String(), "cannot unmarshal number"},
 		"nothing":                          {"", "no Kubernetes object"},
 		"comments alone":                   {"# a\n---\n# b\n", "no Kubernetes object"},
 		"no YAML":                          {"kind: [", "no YAML"},

@@ -101,6 +101,7 @@ type importer struct {
 	reader reader
 	notes  []string         // of reading
 	checks policy.Evaluator // of Pod Security
+	work   int              // bytes that were decoded to find what is wrong
 
 	// The rest is made anew by each attempt.
 	app        *appmodel.Application
@@ -137,6 +138,10 @@ func newImporter(opts *Options) *importer {
 	return im
 }
 
+// patience is how often single fields are left to patches before whole objects
+// are kept raw.
+const patience = 20
+
 // run turns the objects that were read into an application. What the model
 // refuses of it is kept raw, object by object, until it refuses nothing.
 func (im *importer) run(ctx context.Context) (*appmodel.Application, *Report, error) {
@@ -154,7 +159,7 @@ func (im *importer) run(ctx context.Context) (*appmodel.Application, *Report, er
 	if err := im.reader.faults.Err(); err != nil {
 		return nil, nil, err
 	}
-	for range 10*len(im.reader.objects) + 10 {
+	for round := range 2*len(im.reader.objects) + patience {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
@@ -164,7 +169,7 @@ func (im *importer) run(ctx context.Context) (*appmodel.Application, *Report, er
 			im.finish()
 			return im.app, im.report, nil
 		}
-		if !im.demote(faults) {
+		if !im.demote(faults, round < patience) {
 			for i := range faults {
 				faults[i].File = im.opts.File
 			}
