@@ -214,6 +214,14 @@ volumes: {data: }
 	}, env)
 }
 
+func TestAURLBehindAnEqualsSignIsANeed(t *testing.T) {
+	t.Parallel()
+	app, _, err := composefile.Import(t.Context(), []byte("services: {api: {image: x}, web: {image: y, command: ['--to=http://api:8000'], environment: {OPTS: '-Dapi=http://api:8000/v1'}}}"), nil)
+	require.NoError(t, err)
+	require.Equal(t, []appmodel.Need{{Component: "api"}}, app.Components[1].Needs)
+	require.Equal(t, "-Dapi=http://${need.api.address}/v1", app.Components[1].Env[0].Template)
+}
+
 func TestVariablesThatNobodyGave(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

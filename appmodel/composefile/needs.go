@@ -174,7 +174,7 @@ func (r reference) portOf() int {
 // an @.
 func (im *importer) find(s *service, text string) []reference {
 	var out []reference
-	pattern := regexp.MustCompile(`(?:([a-z][a-z0-9+]*)://(?:[^\s/@"']*@)?|(^|[\s,;=("'@]))([A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?`)
+	pattern := regexp.MustCompile(`(?:[\s,;=("'|]?([a-z][a-z0-9+]*)://(?:[^\s/@"']*@)?|(^|[\s,;=("'@]))([A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?`)
 	for at := 0; at < len(text) && len(out) < 1000; {
 		m := pattern.FindStringSubmatchIndex(text[at:])
 		if m == nil {
