@@ -45,6 +45,18 @@ func (r *rig) specs(name string) map[string]string {
 	return out
 }
 
+// onlyLabels checks that a plan takes over what is there and says whose it is.
+func onlyLabels(t *testing.T, p *deploy.Plan) {
+	t.Helper()
+	require.NotEmpty(t, p.Clusters[0].Changes)
+	for _, c := range p.Clusters[0].Changes {
+		require.Equal(t, deploy.ActionAdopt, c.Action, c.Object)
+		for _, f := range c.Fields {
+			require.True(t, strings.HasPrefix(f.Path, ".metadata.labels") || strings.HasPrefix(f.Path, ".metadata.annotations"), "%s %s", c.Object, f.Path)
+		}
+	}
+}
+
 // TestRigWhatKubectlAppliedIsAdoptedWithoutARestart takes over the eleven
 // services that somebody else wrote and applied.
 func TestRigWhatKubectlAppliedIsAdoptedWithoutARestart(t *testing.T) {
@@ -62,17 +74,21 @@ func TestRigWhatKubectlAppliedIsAdoptedWithoutARestart(t *testing.T) {
 	app, report, err := manifests.Import(t.Context(), data, &manifests.Options{Name: "boutique"})
 	require.NoError(t, err)
 	t.Log(report)
+	found, err := r.Existing(t.Context(), r.on("rig-1"), nil)
+	require.NoError(t, err)
+	same, _, err := manifests.Import(t.Context(), found, &manifests.Options{Name: "boutique"})
+	require.NoError(t, err)
+	planned, err := r.Plan(t.Context(), same, r.on("rig-1"), &deploy.PlanOptions{Adopt: true})
+	require.NoError(t, err)
+	require.NoError(t, planned.Err(), "what is read from the namespace can be taken over as well as what was applied")
+	onlyLabels(t, planned)
 	refused, err := r.Plan(t.Context(), app, r.on("rig-1"), nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, refused.Err(), appspan.ErrConflict, "what is somebody's is not taken without being asked")
 	plan, err := r.Plan(t.Context(), app, r.on("rig-1"), &deploy.PlanOptions{Adopt: true})
 	require.NoError(t, err)
 	require.NoError(t, plan.Err())
-	for _, c := range plan.Clusters[0].Changes {
-		for _, f := range c.Fields {
-			require.True(t, strings.HasPrefix(f.Path, ".metadata.labels") || strings.HasPrefix(f.Path, ".metadata.annotations"), "%s %s", c.Object, f.Path)
-		}
-	}
+	onlyLabels(t, plan)
 	_, err = r.Apply(t.Context(), plan, &patient)
 	require.NoError(t, err)
 	again, err := r.Deploy(t.Context(), app, r.on("rig-1"), &deploy.DeployOptions{Apply: patient})
