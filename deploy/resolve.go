@@ -10,6 +10,7 @@ import (
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/cluster"
+	choice "github.com/appspan-dev/appspan/deploy/place"
 )
 
 // ClusterOverride is an override for some of the clusters of a target.
@@ -30,20 +31,6 @@ type Layer struct {
 type storedOverride struct {
 	Document json.RawMessage           `json:"document"`
 	Clusters *appmodel.ClusterSelector `json:"clusters,omitempty"`
-}
-
-// selects reports whether a selector chooses a cluster.
-func selects(s appmodel.ClusterSelector, c *cluster.Cluster) bool {
-	if len(s.Names) > 0 && !slices.Contains(s.Names, c.Name()) {
-		return false
-	}
-	labels := c.Labels()
-	for k, v := range s.Labels {
-		if have, ok := labels[k]; !ok || have != v {
-			return false
-		}
-	}
-	return true
 }
 
 // layered is an application with the overrides of some clusters.
@@ -104,7 +91,7 @@ func (r *resolver) on(c *cluster.Cluster) (*layered, error) {
 	key := make([]byte, len(r.overrides))
 	var chosen []*appmodel.Override
 	for i, o := range r.overrides {
-		if c == nil || selects(o.Clusters, c) {
+		if c == nil || choice.Matches(o.Clusters, choice.Cluster{Name: c.Name(), Labels: c.Labels()}) {
 			key[i] = 1
 			chosen = append(chosen, o.Override)
 		}
