@@ -79,6 +79,8 @@ type DriftItem struct {
 	// Digest is another when the live value is: a keyed hash, which tells
 	// nothing of a secret.
 	Digest string `json:"digest"`
+
+	off []string // the fields that lead to a switch that is on
 }
 
 // Fight is a field that is not healed for a while, because its author changed

@@ -54,8 +54,12 @@ func (d *Deployer) beside(w *work, o *desired) []DriftItem {
 				if o.isExternal(at) {
 					continue
 				}
-				out = append(out, DriftItem{Kind: DriftAdded, Object: o.Ref, Component: o.Component, Path: at.String(), Author: e.Manager,
-					Live: leafJSON(value, o.Sensitive), Since: e.Time.UTC(), Digest: d.digest(value)})
+				item := DriftItem{Kind: DriftAdded, Object: o.Ref, Component: o.Component, Path: at.String(), Author: e.Manager,
+					Live: leafJSON(value, o.Sensitive), Since: e.Time.UTC(), Digest: d.digest(value)}
+				if value == true {
+					item.off = at.fields()
+				}
+				out = append(out, item)
 			}
 		}
 	}
@@ -75,4 +79,16 @@ func (o *desired) isExternal(at trail) bool {
 		}
 		return true
 	})
+}
+
+// fields are the names on a path, or nil if it leads through a list.
+func (t trail) fields() []string {
+	var out []string
+	for _, s := range t {
+		if s.field == "" {
+			return nil
+		}
+		out = append(out, s.field)
+	}
+	return out
 }

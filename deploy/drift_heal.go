@@ -35,6 +35,9 @@ type healing struct {
 type healedField struct {
 	Path   string `json:"path,omitempty"`
 	Author string `json:"author,omitempty"`
+	// Off are the fields that lead to what somebody switched on beside ours,
+	// and that is switched off.
+	Off []string `json:"off,omitempty"`
 }
 
 // of are the fields of an object that are healed. A nil healing heals
@@ -57,8 +60,9 @@ type HealOptions struct {
 // field. The plan is applied like every other one, as a release.
 //
 // It is left, and said in DriftItem.Left: what a policy heals again and again
-// (see FightLimit), what can only be healed by losing data, what others added
-// to an object, and everything on a cluster whose newest release has not been
+// (see FightLimit), what can only be healed by making an object anew, what
+// others added to an object, unless it is a switch that can be switched off as
+// .spec.paused, and everything on a cluster whose newest release has not been
 // written to its end.
 func (d *Deployer) PlanHeal(ctx context.Context, application string, to Target, policy DriftPolicy, opts *HealOptions) (*Healing, error) {
 	var o HealOptions
@@ -100,7 +104,7 @@ func (c *ClusterDrift) heals(h *healing) bool {
 	for _, i := range c.Items {
 		if i.Action == DriftHeal && i.Left == "" {
 			key := inventoryKey(i.Object)
-			fields[key] = append(fields[key], healedField{Path: i.Path, Author: i.Author})
+			fields[key] = append(fields[key], healedField{Path: i.Path, Author: i.Author, Off: i.off})
 		}
 	}
 	last := c.part.work.live.state.record.newest()
@@ -139,7 +143,7 @@ func (d *Deployer) judge(c *ClusterDrift, item *DriftItem, policy *DriftPolicy, 
 	i := slices.IndexFunc(part.Changes, func(x Change) bool { return x.Object == item.Object })
 	refused := slices.IndexFunc(part.Refusals, func(r Refusal) bool { return r.Object == item.Object })
 	switch {
-	case item.Kind == DriftAdded:
+	case item.Kind == DriftAdded && item.off == nil:
 		item.Left = "what others add is theirs: remove it as it came, or ask for it in the application"
 	case refused >= 0:
 		item.Left = part.Refusals[refused].Reason + "; " + part.Refusals[refused].Next
@@ -172,8 +176,14 @@ func (r *record) kept() []Release {
 // leave keeps what differs and is not healed as it is: what others own is not
 // sent, what we own is sent as it is there. It returns the differences that
 // are left to heal.
-func (o *desired) leave(fields []healedField, differences []difference, current map[string]any, m managers, self string) []difference {
+func (o *desired) leave(fields []healedField, current map[string]any, m managers, self string) []difference {
 	entry, _ := m.applied(self)
+	for _, f := range fields {
+		if len(f.Off) > 0 {
+			o.compared, o.partly = with(o.compared, f.Off, false), true
+		}
+	}
+	differences := compare(o.compared, current)
 	var out []difference
 	for _, diff := range differences {
 		at := entire(diff.at, current)

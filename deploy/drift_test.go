@@ -124,6 +124,7 @@ func TestHealingUndoesWhatThePolicySaysAndNothingElse(t *testing.T) {
 	w.deployed(shop(t), both)
 	w.hand("a", webRef, "kubectl-edit", put("evil:1", "spec", "template", "spec", "containers", "image"))
 	w.hand("a", webRef, "kubectl-edit", put(7, "spec", "replicas"))
+	w.hand("a", webRef, "kubectl-rollout", put(true, "spec", "paused"))
 	w.hand("a", siteRef, "kubectl-edit", put("hullo", "data", "GREETING"))
 	policy := deploy.DriftPolicy{Default: deploy.DriftHeal, Rules: []deploy.DriftRule{
 		{Component: "web", Path: ".spec.replicas", Action: deploy.DriftYield}, {Kind: "ConfigMap", Action: deploy.DriftReport}}}
@@ -135,6 +136,7 @@ func TestHealingUndoesWhatThePolicySaysAndNothingElse(t *testing.T) {
 	require.Equal(t, deploy.OutcomeUnchanged, r.Cluster("b").Outcome)
 	web := w.get("a", webRef)["spec"].(map[string]any)
 	require.EqualValues(t, 7, web["replicas"])
+	require.Contains(t, []any{nil, false}, web["paused"])
 	items := found(w.drift(both, policy), "a")
 	require.Len(t, items, 2, "%v", items)
 	require.Equal(t, deploy.DriftYield, items["Deployment.spec.replicas"].Action)

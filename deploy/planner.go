@@ -397,7 +397,7 @@ func (d *Deployer) planUpdate(p *Plan, l *live, o *desired, obj driver.Object, c
 	}
 	differences := compare(o.compared, current)
 	if fields, all := p.intent.Heal.of(l.cluster.Name(), o); !all {
-		differences = o.leave(fields, differences, current, m, self)
+		differences = o.leave(fields, current, m, self)
 	}
 	sent := annotation(current, appmodel.AnnotationHash)
 	entry, applied := m.applied(self)
