@@ -46,6 +46,9 @@ func TestEveryPromiseHasAMutant(t *testing.T) {
 // costs nothing: the clock is virtual. A promise that never calls what a
 // mutant changes cannot notice it, and is left out.
 func TestEveryMutantFailsItsPromiseAlone(t *testing.T) {
+	if racing {
+		t.Skip("two hundred runs of the suite, which itself runs with the race detector; run it without, as make unit does")
+	}
 	t.Parallel()
 	promises := clustertest.Promises()
 	calls := map[string]method{}
