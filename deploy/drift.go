@@ -53,6 +53,9 @@ const (
 	DriftChanged DriftKind = "changed" // a field has another value, or is gone
 	DriftDeleted DriftKind = "deleted" // the object is gone
 	DriftAdded   DriftKind = "added"   // a field is there beside ours
+	// DriftReplaced: another object of its name, which is not ours, stands in
+	// its place.
+	DriftReplaced DriftKind = "replaced"
 )
 
 // DriftItem is one thing that somebody changed.
@@ -61,7 +64,7 @@ type DriftItem struct {
 	Object    driver.Ref `json:"object"`
 	Component string     `json:"component,omitempty"`
 	// Path is the field, as in a FieldChange; of a list's entry that is gone,
-	// the entry. Empty for an object that was deleted.
+	// the entry. Empty for an object that was deleted or replaced.
 	Path string `json:"path,omitempty"`
 	// Released is the value that the release has, Live the one that is there;
 	// absent is nil, and a secret is "(redacted)".
@@ -224,6 +227,8 @@ func (i DriftItem) String() string {
 	switch i.Kind {
 	case DriftChanged:
 		s = fmt.Sprintf("%s %s: %s → %s by %s", i.Object, i.Path, shown(i.Released), shown(i.Live), by)
+	case DriftReplaced:
+		s = fmt.Sprintf("%s: replaced by %s", i.Object, by)
 	case DriftAdded:
 		s = fmt.Sprintf("%s %s: added by %s", i.Object, i.Path, by)
 	}
@@ -249,6 +254,7 @@ func (d *Deployer) driftOf(part *ClusterPlan, policy *DriftPolicy, now time.Time
 	}
 	for _, o := range w.objects {
 		out.Items = append(out.Items, d.beside(w, o)...)
+		out.Items = append(out.Items, d.replaced(w, o)...)
 	}
 	slices.SortStableFunc(out.Items, func(a, b DriftItem) int {
 		return cmp.Or(strings.Compare(a.Object.String(), b.Object.String()), strings.Compare(a.Path, b.Path), strings.Compare(a.Author, b.Author))
@@ -290,6 +296,23 @@ func (d *Deployer) drifted(w *work, c *Change) []DriftItem {
 		out = append(out, item)
 	}
 	return out
+}
+
+// replaced finds an object of others that stands where the record lists one of
+// ours.
+func (d *Deployer) replaced(w *work, o *desired) []DriftItem {
+	obj, exists := w.live.find(o.Ref)
+	if known, _ := w.live.known(o.Ref); !exists || known.UID == "" || known.UID == obj.UID {
+		return nil
+	}
+	item := DriftItem{Kind: DriftReplaced, Object: o.Ref, Component: o.Component, Digest: d.digest(obj.UID)}
+	for _, e := range readManagers(obj.JSON).newest() {
+		if e.Subresource == "" {
+			item.Author, item.Since = e.Manager, e.Time.UTC()
+			break
+		}
+	}
+	return []DriftItem{item}
 }
 
 // seen is an object as it is to be and as it is.

@@ -325,3 +325,27 @@ func TestAPolicyThatIsNotValidSaysWhatToWrite(t *testing.T) {
 		})
 	}
 }
+
+func TestAnObjectThatSomebodyPutInThePlaceOfOursIsToldAndLeft(t *testing.T) {
+	t.Parallel()
+	w := two(t)
+	w.deployed(shop(t), on("a"))
+	theirs := w.get("a", siteRef)
+	require.NoError(t, w.fakes["a"].Delete(t.Context(), siteRef, driver.DeleteOptions{}))
+	theirs["data"] = map[string]any{"GREETING": "hullo"}
+	theirs["metadata"] = map[string]any{"name": siteRef.Name, "namespace": siteRef.Namespace}
+	obj, err := driver.NewObject(theirs)
+	require.NoError(t, err)
+	_, err = w.fakes["a"].Apply(t.Context(), obj, driver.ApplyOptions{Manager: "argocd"})
+	require.NoError(t, err)
+	w.hand("a", webRef, "kubectl-edit", put("evil:1", "spec", "template", "spec", "containers", "image"))
+	items := found(w.drift(on("a"), heal), "a")
+	require.Len(t, items, 2)
+	require.Equal(t, deploy.DriftReplaced, items["ConfigMap"].Kind)
+	require.Equal(t, "argocd", items["ConfigMap"].Author)
+	require.Contains(t, items["ConfigMap"].Left, "is not ours")
+	_, err = w.Heal(t.Context(), "shop", on("a"), heal, nil)
+	require.NoError(t, err, "the rest is healed")
+	require.Equal(t, "hullo", w.get("a", siteRef)["data"].(map[string]any)["GREETING"])
+	require.Len(t, w.drift(on("a"), heal).Clusters[0].Items, 1)
+}
