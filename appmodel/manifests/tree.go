@@ -207,13 +207,6 @@ func (p *place) leaves(visit func(*place)) {
 	}
 }
 
-// loose reports whether there is a leaf below of which nobody spoke.
-func (p *place) loose() bool {
-	found := false
-	p.leaves(func(l *place) { found = found || l.fate == nil })
-	return found
-}
-
 // reset forgets what became of everything below.
 func (p *place) reset() {
 	p.leaves(func(l *place) { l.fate, l.form = nil, false })
