@@ -250,7 +250,12 @@ func (d *Deployer) driftOf(part *ClusterPlan, policy *DriftPolicy, now time.Time
 	}
 	w := part.work
 	for i := range part.Changes {
-		out.Items = append(out.Items, d.drifted(w, &part.Changes[i])...)
+		c := &part.Changes[i]
+		if c.Drift || c.Action == ActionCreate && part.healing() { // one that was not healed to its end
+			out.Items = append(out.Items, DriftItem{Kind: DriftDeleted, Object: c.Object, Component: c.Component, Digest: d.digest(nil)})
+			continue
+		}
+		out.Items = append(out.Items, d.drifted(w, c)...)
 	}
 	for _, o := range w.objects {
 		out.Items = append(out.Items, d.beside(w, o)...)
@@ -266,12 +271,8 @@ func (d *Deployer) driftOf(part *ClusterPlan, policy *DriftPolicy, now time.Time
 	return out
 }
 
-// drifted are the items of one change.
+// drifted are the fields of one change.
 func (d *Deployer) drifted(w *work, c *Change) []DriftItem {
-	item := DriftItem{Kind: DriftDeleted, Object: c.Object, Component: c.Component, Digest: d.digest(nil)}
-	if c.Drift {
-		return []DriftItem{item}
-	}
 	marked := map[string]string{}
 	for _, f := range c.Fields {
 		if f.Drift {
@@ -290,7 +291,7 @@ func (d *Deployer) drifted(w *work, c *Change) []DriftItem {
 		if !ok || len(out) > 0 && out[len(out)-1].Path == at.String() {
 			continue
 		}
-		item.Kind, item.Path, item.Author = DriftChanged, at.String(), author
+		item := DriftItem{Kind: DriftChanged, Object: c.Object, Component: c.Component, Path: at.String(), Author: author}
 		item.Released, item.Live = leafJSON(lookup(o.compared, at), o.Sensitive), leafJSON(diff.live, o.Sensitive)
 		item.Since, item.Digest = m.since(author, at, self), d.digest(diff.live)
 		out = append(out, item)

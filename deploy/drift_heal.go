@@ -107,19 +107,24 @@ func (c *ClusterDrift) heals(h *healing) bool {
 			fields[key] = append(fields[key], healedField{Path: i.Path, Author: i.Author, Off: i.off})
 		}
 	}
-	last := c.part.work.live.state.record.newest()
-	if len(fields) == 0 && (last == nil || last.Kind != KindHeal || !c.part.Unfinished) {
+	if len(fields) == 0 && !c.part.healing() {
 		return false
 	}
 	h.Clusters[c.Cluster] = fields
 	return true
 }
 
+// healing reports whether the newest release is a heal that did not end well.
+func (c *ClusterPlan) healing() bool {
+	last := c.work.live.state.record.newest()
+	return c.Unfinished && last != nil && last.Kind == KindHeal
+}
+
 // unhealed says why nothing is healed on a cluster, or is empty: what a
 // release has not written is not to pass for a release that has.
 func unhealed(part *ClusterPlan) string {
 	last := part.work.live.state.record.newest()
-	if !part.Unfinished || last == nil || last.Kind == KindHeal {
+	if !part.Unfinished || last == nil || part.healing() {
 		return ""
 	}
 	if last.State == ReleaseApplying {
