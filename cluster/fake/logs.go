@@ -149,8 +149,7 @@ type follower struct {
 
 // fresh are the lines that have come since, in order. The book is locked.
 func (f *follower) fresh() []logEntry {
-	previous := f.opts.Previous || f.st.State.Waiting != nil
-	lines := append(logLines(f.pod, f.st, previous), f.book.written(f.st, previous)...)
+	lines := append(logLines(f.pod, f.st, f.opts.Previous), f.book.written(f.st, f.opts.Previous)...)
 	slices.SortStableFunc(lines, func(a, b logEntry) int { return a.at.Compare(b.at) })
 	lines = slices.DeleteFunc(lines, func(e logEntry) bool { return e.at.Before(f.last) })
 	same := 0
@@ -184,7 +183,7 @@ func (f *follower) Read(b []byte) (int, error) {
 		changed := f.book.changed
 		f.book.mu.Unlock()
 		p, ok := fetch[*corev1.Pod](f.c, task{kind: f.kind, key: keyOf(f.pod)})
-		running := ok && p.UID == f.pod.UID && p.DeletionTimestamp == nil && !terminated(p)
+		running := ok && p.UID == f.pod.UID && !terminated(p)
 		if running {
 			st, err := logContainer(p, f.st.Name)
 			running = err == nil && st.State.Running != nil && st.RestartCount == f.st.RestartCount
