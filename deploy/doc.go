@@ -38,6 +38,12 @@
 // more than 500 objects of a kind, ours are listed by label, and new names are
 // read with a GET each.
 //
+// # Drift
+//
+// [Deployer.Drift] tells what somebody else changed of what was released, with
+// its author; [Deployer.Heal] undoes what a [DriftPolicy] says, field by field;
+// a [Keeper] does so again and again.
+//
 // # Errors
 //
 // Errors wrap the sentinels of package appspan. A cluster that fails is a

@@ -2,9 +2,12 @@ package deploy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +33,8 @@ type Finding struct {
 	Yielded []DriftItem `json:"yielded,omitempty"`
 	More    int         `json:"more,omitempty"`
 	Fights  []Fight     `json:"fights,omitempty"`
+	// Digest is another when what was found is, More included.
+	Digest string `json:"digest,omitempty"`
 	// Left, Unknown, LastAnswer and Error are as in ClusterDrift.
 	Left       string    `json:"left,omitempty"`
 	Unknown    bool      `json:"unknown,omitempty"`
@@ -81,6 +86,7 @@ const (
 	maxNews    = 20
 	maxHistory = 50
 	maxValue   = 512
+	maxFinding = 256 << 10 // bytes of a record
 )
 
 // finding reads how an application was last found; nothing, if it never was.
@@ -102,14 +108,33 @@ func (k *Keeper) finding(ctx context.Context, namespace, application, cluster st
 	return f, nil
 }
 
-// save writes how an application was found.
+// save writes how an application was found: as much of it as fits.
 func (k *Keeper) save(ctx context.Context, namespace, application string, f Finding) error {
 	value, err := encodeStored(f)
+	for ; err == nil && len(value) > maxFinding && f.shrink(); value, err = encodeStored(f) {
+	}
 	if err != nil {
 		return err
 	}
 	_, err = k.records.Update(ctx, k.foundKey(namespace, application, f.Cluster), func([]byte) ([]byte, error) { return value, nil })
 	return err
+}
+
+// shrink halves the history, then the items, and reports whether it could.
+func (f *Finding) shrink() bool {
+	switch {
+	case len(f.History) > 1:
+		f.History = f.History[len(f.History)/2:]
+	case len(f.Items)+len(f.Yielded) > 0:
+		items, yielded := f.Items[:len(f.Items)/2], f.Yielded[:len(f.Yielded)/2]
+		f.More += len(f.Items) + len(f.Yielded) - len(items) - len(yielded)
+		f.Items, f.Yielded = items, yielded
+	case len(f.History) > 0:
+		f.History = nil
+	default:
+		return false
+	}
+	return true
 }
 
 // forget deletes findings of an application, but not of some clusters.
@@ -140,8 +165,9 @@ func (f Finding) next(c *ClusterDrift, result *ClusterResult, now time.Time) (Fi
 	out := Finding{Cluster: c.Cluster, Checked: now, Revision: c.Revision, Left: c.Left, Unknown: c.Unknown, LastAnswer: c.LastAnswer, Fights: c.Fights[:min(len(c.Fights), maxFound)],
 		Error: account(c.err, c.part.work.secretTexts()), History: f.History}
 	if c.Unknown { // what was known is still what is known
-		out.Revision, out.Items, out.Yielded, out.More, out.Left, out.Fights = f.Revision, f.Items, f.Yielded, f.More, f.Left, f.Fights
+		out.Revision, out.Items, out.Yielded, out.More, out.Left, out.Fights, out.Digest = f.Revision, f.Items, f.Yielded, f.More, f.Left, f.Fights, f.Digest
 	}
+	sum := sha256.New()
 	news := Found{At: now, Error: out.Error}
 	for _, i := range c.Items {
 		heals := i.Action == DriftHeal && i.Left == ""
@@ -150,6 +176,9 @@ func (f Finding) next(c *ClusterDrift, result *ClusterResult, now time.Time) (Fi
 			if news.Items = append(news.Items, i); heals && healed {
 				news.Healed++
 			}
+		}
+		if !heals || !healed {
+			_, _ = io.WriteString(sum, i.identity()+"\x00")
 		}
 		switch {
 		case heals && healed:
@@ -160,6 +189,9 @@ func (f Finding) next(c *ClusterDrift, result *ClusterResult, now time.Time) (Fi
 		default:
 			out.Items = append(out.Items, i)
 		}
+	}
+	if !c.Unknown {
+		out.Digest = hex.EncodeToString(sum.Sum(nil)[:16])
 	}
 	news.More = max(0, len(news.Items)-maxNews)
 	news.Items = news.Items[:len(news.Items)-news.More]
@@ -172,7 +204,7 @@ func (f Finding) next(c *ClusterDrift, result *ClusterResult, now time.Time) (Fi
 		}
 	}
 	gone := len(f.Items)+len(f.Yielded) > 0 && len(c.Items) == 0 && !c.Unknown
-	if len(news.Items) == 0 && result == nil && out.Error == f.Error && !gone {
+	if result == nil && out.Error == f.Error && (out.Digest == f.Digest || len(news.Items) == 0 && !gone) {
 		return out, nil
 	}
 	out.History = append(slices.Clone(f.History), news)
