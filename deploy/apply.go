@@ -244,10 +244,7 @@ type DeployOptions struct {
 func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o ApplyOptions, events *dispatcher) ClusterResult {
 	defer d.local.enter(place{part.Cluster, p.Target.Namespace, p.Application})()
 	r := ClusterResult{Cluster: part.Cluster, Revision: part.Revision, Started: time.Now().UTC()}
-	verb := appspan.VerbDeploy
-	if p.Kind == KindRemove {
-		verb = appspan.VerbDelete
-	}
+	verb := p.Kind.verb()
 	c, err := d.clusters.Cluster(ctx, part.Cluster)
 	if err == nil {
 		err = d.authorize(ctx, verb, p.Application, p.Target, part.Cluster)

@@ -42,7 +42,9 @@ const (
 
 // Command is a step in the life of an application that is deployed. It is
 // planned, applied, recorded as a release, resumed and rolled back like a
-// deployment, and every one may be given twice.
+// deployment, and every one may be given twice. To start, stop, restart, scale,
+// pause and resume takes appspan.VerbUpdate on the application, the others
+// appspan.VerbDeploy.
 type Command struct {
 	// Kind is KindStart, KindStop, KindRestart, KindScale, KindPause,
 	// KindResume, KindRedeploy or KindImage.

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"testing/synctest"
@@ -275,5 +276,30 @@ func TestACommandThatCannotBeIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 		require.ErrorContains(t, err, "b: ")
 		require.Equal(t, deploy.OutcomeDone, r.Cluster("a").Outcome, "where it is, it is stopped")
 		require.Equal(t, deploy.OutcomeRefused, r.Cluster("b").Outcome)
+	})
+}
+
+// changers may change applications, and not deploy them.
+type changers struct{}
+
+func (changers) Authorize(_ context.Context, _ appspan.Subject, a appspan.Access) error {
+	if a.Verb == appspan.VerbRead || a.Verb == appspan.VerbUpdate {
+		return nil
+	}
+	return appspan.ErrDenied
+}
+
+func TestToStopTakesTheRightToChangeAndToGiveAnImageThatToDeploy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), on("a"))
+		d, err := deploy.New(w.set, &deploy.Options{Installation: "test", Keys: w.keys, Authorizer: changers{}})
+		require.NoError(t, err)
+		d = d.For(appspan.Subject{ID: "ann"})
+		_, err = d.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindStop}, nil)
+		require.NoError(t, err)
+		_, err = d.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindImage, Images: map[string]string{"web": "web:9"}}, nil)
+		require.ErrorIs(t, err, appspan.ErrDenied)
 	})
 }

@@ -167,20 +167,22 @@ func (env *Environment) check() error {
 	return nil
 }
 
+// authorize asks for an access to an environment. Clusters and namespaces are
+// asked for when something is deployed there.
 func (e *Environments) authorize(ctx context.Context, verb appspan.Verb, env *Environment) error {
 	return appspan.Authorize(ctx, e.d.opts.Authorizer, e.d.subject, appspan.Access{Verb: verb, Resource: "environment",
-		Team: env.Target.Team, Namespace: env.Target.Namespace, Application: env.Application})
+		Team: env.Target.Team, Application: env.Application})
 }
 
 // Get returns an environment with what is its own, secrets included: the
-// subject must be allowed to deploy it. One that is not there is
+// subject must be allowed to update it. One that is not there is
 // appspan.ErrNotFound.
 func (e *Environments) Get(ctx context.Context, application, name string) (Environment, error) {
 	env, _, err := e.load(ctx, application, name)
 	if err != nil {
 		return Environment{}, err
 	}
-	if err := e.authorize(ctx, appspan.VerbDeploy, &env); err != nil {
+	if err := e.authorize(ctx, appspan.VerbUpdate, &env); err != nil {
 		return Environment{}, err
 	}
 	return env, nil

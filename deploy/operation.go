@@ -60,10 +60,7 @@ func (l *localRuns) put(id string, run *localRun) {
 
 // operate applies a plan as an operation of the journal.
 func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOptions) (*Result, error) {
-	verb := appspan.VerbDeploy
-	if p.Kind == KindRemove {
-		verb = appspan.VerbDelete
-	}
+	verb := p.Kind.verb()
 	for _, c := range p.Target.Clusters { // nobody who may not deploy writes operations
 		if err := d.authorize(ctx, verb, p.Application, p.Target, c); err != nil {
 			return nil, err

@@ -21,6 +21,17 @@ const (
 	KindRemove   PlanKind = "remove"
 )
 
+// verb is what somebody must be allowed to do to the application.
+func (k PlanKind) verb() appspan.Verb {
+	switch k {
+	case KindRemove:
+		return appspan.VerbDelete
+	case KindStart, KindStop, KindRestart, KindScale, KindPause, KindResume:
+		return appspan.VerbUpdate
+	}
+	return appspan.VerbDeploy
+}
+
 // Plan is every change to every cluster, before anything is touched. It is
 // plain data: it can be marshalled, shown, stored, and applied by another
 // process that has the same keys and installation id. It holds no secret value
