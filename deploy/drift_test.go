@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,4 +349,33 @@ func TestAnObjectThatSomebodyPutInThePlaceOfOursIsToldAndLeft(t *testing.T) {
 	require.NoError(t, err, "the rest is healed")
 	require.Equal(t, "hullo", w.get("a", siteRef)["data"].(map[string]any)["GREETING"])
 	require.Len(t, w.drift(on("a"), heal).Clusters[0].Items, 1)
+}
+
+func TestARollbackPassesHealsByAndAHealRunsNoJobAgain(t *testing.T) {
+	t.Parallel()
+	w := two(t)
+	job := "components:\n  - {id: migrate, kind: job, image: \"migrate:1\", job: {runs: eachRelease}, security: {runAsUser: 1}}\n"
+	w.deployed(shop(t, "components:\n", job), on("a"))
+	w.deployed(shop(t, "components:\n", job, "web:1", "web:2"), on("a"))
+	jobs := func() (out []string) {
+		for _, o := range w.objects("a", "shop") {
+			if strings.HasPrefix(o, "Job/") {
+				out = append(out, o)
+			}
+		}
+		return out
+	}
+	before := jobs()
+	require.NotEmpty(t, before)
+	w.hand("a", webRef, "kubectl-edit", put("evil:1", "spec", "template", "spec", "containers", "image"))
+	_, err := w.Heal(t.Context(), "shop", on("a"), heal, nil)
+	require.NoError(t, err)
+	require.Equal(t, before, jobs())
+	require.Contains(t, fmt.Sprint(w.get("a", webRef)["spec"]), "web:2")
+	p, err := w.Plan(t.Context(), shop(t, "components:\n", job, "web:1", "web:2"), on("a"), nil)
+	require.NoError(t, err)
+	require.True(t, p.Empty(), "%s", p)
+	_, err = w.Rollback(t.Context(), "shop", on("a"), nil, nil)
+	require.NoError(t, err)
+	require.Contains(t, fmt.Sprint(w.get("a", webRef)["spec"]), "web:1")
 }
