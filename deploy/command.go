@@ -203,9 +203,9 @@ func (d *Deployer) PlanCommand(ctx context.Context, application string, to Targe
 			return nil, fmt.Errorf("%s on %s: %w", application, name, err)
 		}
 		p.intent.Resolved[name] = resolved
-	}
-	if err := c.intend(p.intent); err != nil {
-		return nil, err
+		if err := c.intend(resolved.Meant); err != nil {
+			return nil, fmt.Errorf("%s on %s: %w", application, name, err)
+		}
 	}
 	p.intent.FromRevision = nil // which is where a rollback goes
 	return d.planned(ctx, p, o.OnEvent)
@@ -234,8 +234,8 @@ func (c *Command) resolve(r resolvedIntent) (resolvedIntent, error) {
 
 // intend changes what is meant as the command does, so that a copy or a
 // promotion finds it.
-func (c *Command) intend(in *intent) error {
-	if c.Kind != KindImage || in.Application == nil {
+func (c *Command) intend(in *meaning) error {
+	if c.Kind != KindImage || in == nil || in.Application == nil {
 		return nil
 	}
 	app, err := decodeApplication(in.Application)

@@ -37,21 +37,14 @@ func (e envelope) check(what string, mine int) error {
 type intent struct {
 	envelope
 	Kind PlanKind `json:"kind"`
-	// Application is the unresolved application with its secrets.
-	Application json.RawMessage `json:"application,omitempty"`
-	// Answers are those that somebody gave, secret ones included.
-	Answers map[string]appmodel.JSON `json:"answers,omitempty"`
+	meaning
 	// Resolved is the application with answers and overrides, under the name
 	// "" for all clusters, or under that of each. A release leaves it out.
-	Resolved  map[string]resolvedIntent `json:"resolved,omitempty"`
-	Overrides []storedOverride          `json:"overrides,omitempty"`
-	Adopt     bool                      `json:"adopt,omitempty"`
-	Yield     []Yield                   `json:"yield,omitempty"`
-	DataLoss  bool                      `json:"dataLoss,omitempty"`
+	Resolved map[string]resolvedIntent `json:"resolved,omitempty"`
+	Adopt    bool                      `json:"adopt,omitempty"`
+	DataLoss bool                      `json:"dataLoss,omitempty"`
 	// FromRevision is, for a rollback, the release of each cluster.
 	FromRevision map[string]int `json:"fromRevision,omitempty"`
-	// Environment is the one that it is deployed to, if it has one.
-	Environment *storedEnvironment `json:"environment,omitempty"`
 	// Command is what is done to the application as it runs.
 	Command *Command `json:"command,omitempty"`
 	// Heal is all that is done, if it is set.
@@ -64,6 +57,27 @@ type intent struct {
 	resolved map[string]*layered // Resolved, as long as the plan is in memory
 }
 
+// meaning is what an application is made from.
+type meaning struct {
+	// Application is the unresolved application with its secrets.
+	Application json.RawMessage `json:"application,omitempty"`
+	// Answers are those that somebody gave, secret ones included.
+	Answers   map[string]appmodel.JSON `json:"answers,omitempty"`
+	Overrides []storedOverride         `json:"overrides,omitempty"`
+	Yield     []Yield                  `json:"yield,omitempty"`
+	// Environment is the one that it is deployed to, if it has one.
+	Environment *storedEnvironment `json:"environment,omitempty"`
+}
+
+// means is what is meant for a cluster: a plan that begins with releases means
+// on each what that one's did.
+func (in *intent) means(clusterName string) *meaning {
+	if r, ok := in.Resolved[clusterName]; ok && r.Meant != nil {
+		return r.Meant
+	}
+	return &in.meaning
+}
+
 // resolvedIntent is what runs on a cluster: the application with answers and
 // overrides, the answers, and the images that take the place of others.
 type resolvedIntent struct {
@@ -72,6 +86,7 @@ type resolvedIntent struct {
 	Images      map[string]string        `json:"images,omitempty"`
 	Bound       []boundNeed              `json:"bound,omitempty"`
 	Lineage     *storedLineage           `json:"lineage,omitempty"`
+	Meant       *meaning                 `json:"meant,omitempty"`
 }
 
 // encodeApplication writes an application with its secrets.

@@ -38,7 +38,7 @@ func order(app *appmodel.Application, kind PlanKind, among map[string]bool) map[
 		seen[id] = visiting
 		for _, need := range components[id].Needs {
 			provider := components[cmp.Or(need.Component, need.Name)]
-			if need.Application != "" || provider == nil || seen[provider.ID] == visiting {
+			if need.Application != "" || need.Open != nil || provider == nil || seen[provider.ID] == visiting {
 				continue
 			}
 			if seen[provider.ID] != visited {

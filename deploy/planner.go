@@ -88,7 +88,7 @@ func (d *Deployer) newPlan(ctx context.Context, kind PlanKind, app *appmodel.App
 		return nil, err
 	}
 	in := &intent{envelope: envelope{Format: intentFormat, MinReader: intentFormat}, Kind: kind,
-		Application: r.raw, Answers: o.Answers, Overrides: overrides, Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss}
+		meaning: meaning{Application: r.raw, Answers: o.Answers, Overrides: overrides, Yield: o.Yield}, Adopt: o.Adopt, DataLoss: o.DataLoss}
 	if err := r.into(ctx, d, in, to); err != nil {
 		return nil, fmt.Errorf("plan of %s: %w", name, err)
 	}
@@ -273,7 +273,7 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	w.services, w.defines, out.Notes = rendered.Services, rendered.Defines, rendered.Notes
 	w.objects, w.byRef = make([]*desired, len(rendered.Objects)), map[driver.Ref]*desired{}
 	err = each(len(w.objects), func(i int) (err error) {
-		w.objects[i], err = d.stamp(l.scope, rendered.Objects[i], p.intent.Yield, w.states)
+		w.objects[i], err = d.stamp(l.scope, rendered.Objects[i], p.intent.means(l.cluster.Name()).Yield, w.states)
 		return err
 	})
 	if err != nil {

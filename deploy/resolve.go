@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/appspan-dev/appspan"
@@ -209,10 +208,10 @@ func (in *intent) application(clusterName string) (resolvedApplication, []Layer,
 // others stays away from there.
 func (in *intent) alone(clusterName string) *intent {
 	out := *in
+	out.meaning = *in.means(clusterName)
 	out.Resolved, out.resolved, out.FromRevision = nil, nil, nil
 	if revision, ok := in.FromRevision[clusterName]; ok {
 		out.FromRevision = map[string]int{clusterName: revision}
 	}
-	out.Answers = maps.Clone(in.Answers)
 	return &out
 }

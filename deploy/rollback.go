@@ -44,8 +44,10 @@ func (d *Deployer) PlanRollback(ctx context.Context, application string, to Targ
 		return nil, err
 	}
 	p.intent.Adopt, p.intent.DataLoss = o.Adopt, o.DataLoss
-	if o.Yield != nil {
-		p.intent.Yield = o.Yield
+	for _, resolved := range p.intent.Resolved {
+		if o.Yield != nil && resolved.Meant != nil {
+			resolved.Meant.Yield = o.Yield
+		}
 	}
 	return d.planned(ctx, p, o.OnEvent)
 }
@@ -85,13 +87,12 @@ func (d *Deployer) earlier(ctx context.Context, application string, to Target, n
 
 // into makes the release what a cluster is to have.
 func (t earlierRelease) into(in *intent, cluster string) {
-	in.Resolved[cluster] = resolvedIntent{Application: t.body.Resolved, Params: t.body.Params, Images: t.body.Images, Bound: t.body.Bound, Lineage: t.body.Lineage}
-	in.FromRevision[cluster] = t.revision
-	if t.body.Intent == nil {
-		return
+	resolved := resolvedIntent{Application: t.body.Resolved, Params: t.body.Params, Images: t.body.Images, Bound: t.body.Bound, Lineage: t.body.Lineage}
+	if t.body.Intent != nil {
+		meant := t.body.Intent.meaning
+		resolved.Meant = &meant
 	}
-	in.Application, in.Answers, in.Overrides = t.body.Intent.Application, t.body.Intent.Answers, t.body.Intent.Overrides
-	in.Yield, in.Environment = t.body.Intent.Yield, t.body.Intent.Environment
+	in.Resolved[cluster], in.FromRevision[cluster] = resolved, t.revision
 }
 
 // listed names the releases of a record.
