@@ -101,7 +101,7 @@ func (l LogLine) String() string {
 }
 
 // Logs reads the lines of an application's containers on the clusters of a
-// target. Up to now they come in the order of their times, merged over
+// target, for whom the Authorizer lets read the resource "log". Up to now they come in the order of their times, merged over
 // replicas and clusters in bounded memory. Followed, they come as they are
 // printed: those of one container each once and in their order, through
 // connections that are cut, and those of several in the order of their times
@@ -141,6 +141,13 @@ func (d *Deployer) logReader(ctx context.Context, application string, to Target,
 	to, err := d.reading(ctx, application, to)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range to.Clusters {
+		err := appspan.Authorize(ctx, d.opts.Authorizer, d.subject, appspan.Access{Verb: appspan.VerbRead, Resource: "log", Team: to.Team,
+			Cluster: name, Namespace: to.Namespace, Application: application})
+		if err != nil {
+			return nil, err
+		}
 	}
 	r := &logReader{d: d, application: application, to: to}
 	if opts != nil {

@@ -357,3 +357,26 @@ func TestLogsAreRefusedWithoutTheRightOrAMeaning(t *testing.T) {
 		require.ErrorIs(t, err, appspan.ErrDenied)
 	}
 }
+
+// unlogged lets everybody read everything but logs.
+type unlogged struct{}
+
+func (unlogged) Authorize(_ context.Context, _ appspan.Subject, a appspan.Access) error {
+	if a.Resource == "log" {
+		return appspan.ErrDenied
+	}
+	return nil
+}
+
+func TestLogsAreReadByWhomItIsAllowed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), on("a"))
+		d, err := deploy.New(w.set, &deploy.Options{Installation: "test", Keys: w.keys, Authorizer: unlogged{}})
+		require.NoError(t, err)
+		for _, err := range d.For(appspan.Subject{ID: "ann"}).Logs(t.Context(), "shop", on("a"), nil) {
+			require.ErrorIs(t, err, appspan.ErrDenied)
+		}
+	})
+}
