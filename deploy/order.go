@@ -13,6 +13,7 @@ import (
 const (
 	conditionUp   = "up"   // ready
 	conditionDown = "down" // without replicas
+	conditionDone = "done" // ready, or stopped as it was before
 )
 
 // order says what the workloads of components wait for when a command is
@@ -47,7 +48,9 @@ func order(app *appmodel.Application, kind PlanKind, among map[string]bool) map[
 			switch {
 			case kind == KindStop && !components[id].Optional:
 				out[provider.ID] = append(out[provider.ID], render.Wait{Component: id, Condition: conditionDown})
-			case kind != KindStop && !provider.Optional:
+			case kind == KindRestart && !provider.Optional:
+				out[id] = append(out[id], render.Wait{Component: provider.ID, Condition: conditionDone})
+			case kind == KindStart && !provider.Optional:
 				out[id] = append(out[id], render.Wait{Component: provider.ID, Condition: conditionUp})
 			}
 		}
@@ -105,6 +108,8 @@ func conditionsHold(waits []render.Wait, components map[string]status.Component,
 		switch w.Condition {
 		case conditionUp:
 			return c.Value != status.Ready || heldBack[w.Component]
+		case conditionDone:
+			return c.Value != status.Ready && c.Value != status.Stopped || heldBack[w.Component]
 		case conditionDown:
 			return c.Value != status.Stopped
 		case "started":
