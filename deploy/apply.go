@@ -161,7 +161,7 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 
 // changes reports whether there is something to do.
 func (p *Plan) changes() bool {
-	return slices.ContainsFunc(p.Clusters, func(c ClusterPlan) bool { return len(c.Changes) > 0 || c.Unfinished })
+	return slices.ContainsFunc(p.Clusters, func(c ClusterPlan) bool { return c.begins() })
 }
 
 // carryOut applies a plan in this call.
@@ -339,7 +339,7 @@ func (a *applier) run(ctx context.Context) error {
 		err := a.remove(ctx)
 		return errors.Join(err, a.settleGate(ctx, err))
 	}
-	if len(a.fresh.Changes) == 0 && !a.unfinished() {
+	if len(a.fresh.Changes) == 0 && !a.fresh.Asked && !a.unfinished() {
 		a.result.Outcome = OutcomeUnchanged
 		err := a.settle(ctx)
 		a.result.Components = a.components(err)

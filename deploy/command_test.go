@@ -303,3 +303,30 @@ func TestToStopTakesTheRightToChangeAndToGiveAnImageThatToDeploy(t *testing.T) {
 		require.ErrorIs(t, err, appspan.ErrDenied)
 	})
 }
+
+func TestWhatIsAskedIsKeptAlsoWhenNoObjectChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), on("a"))
+		scale := func(n int) *deploy.Result {
+			t.Helper()
+			r, err := w.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindScale, Components: []string{"web"}, Replicas: &n}, nil)
+			require.NoError(t, err)
+			return r
+		}
+		require.Equal(t, deploy.OutcomeDone, scale(2).Cluster("a").Outcome, "it has two, by the application")
+		require.Equal(t, deploy.OutcomeUnchanged, scale(2).Cluster("a").Outcome)
+		w.deployed(shop(t, "replicas: 2", "replicas: 3"), on("a"))
+		require.Equal(t, 2, w.number("a", webRef, "spec", "replicas"))
+		w.run(deploy.KindStop, on("a"))
+		scale(4)
+		require.Zero(t, w.number("a", webRef, "spec", "replicas"))
+		w.run(deploy.KindStart, on("a"))
+		require.Equal(t, 4, w.number("a", webRef, "spec", "replicas"))
+		scale(0)
+		w.run(deploy.KindStop, on("a"), "web")
+		scale(1)
+		require.Zero(t, w.number("a", webRef, "spec", "replicas"), "it is stopped")
+	})
+}

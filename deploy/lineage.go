@@ -155,7 +155,7 @@ func (doc *document) lineage() (*storedLineage, error) {
 // that the application has.
 func (a *applier) inherited(ctx context.Context) (*storedLineage, error) {
 	w := a.fresh.work
-	if w.app.lineage != nil || w.live.state.record == nil || w.live.state.record.Lineage == nil {
+	if w.app.lineage != nil || !w.live.state.record.runs() || w.live.state.record.Lineage == nil {
 		return w.app.lineage, nil
 	}
 	for _, revision := range newestFirst(w.live.state.record) {

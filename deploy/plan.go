@@ -82,6 +82,9 @@ type ClusterPlan struct {
 	// Unfinished: the last release did not end well, as when its process died.
 	// Applying the plan settles it, also when nothing else changes.
 	Unfinished bool `json:"unfinished,omitempty"`
+	// Asked: what is asked of components beside the application changes (see
+	// [Command]), also when no object does, as when a stopped one is scaled.
+	Asked bool `json:"asked,omitempty"`
 	// Layers are the overrides that were applied here, in their order, and
 	// what each changed.
 	Layers []Layer `json:"layers,omitempty"`
@@ -172,12 +175,15 @@ func (r Refusal) String() string {
 // Empty reports whether every cluster answered and nothing is to be done.
 func (p *Plan) Empty() bool {
 	for _, c := range p.Clusters {
-		if c.State != ClusterPlanned || len(c.Changes) > 0 || c.Unfinished {
+		if c.State != ClusterPlanned || c.begins() {
 			return false
 		}
 	}
 	return true
 }
+
+// begins reports whether applying the part makes a release.
+func (c *ClusterPlan) begins() bool { return len(c.Changes) > 0 || c.Unfinished || c.Asked }
 
 // Err is nil when every cluster's part can be applied. Otherwise it says, for
 // each that can't, why: appspan.ErrUnavailable for unknown clusters,

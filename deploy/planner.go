@@ -241,7 +241,8 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 		last := r.newest()
 		out.Unfinished = p.Kind != KindRemove && (last == nil || last.State != ReleaseDeployed)
 	}
-	if len(out.Changes) > 0 || out.Unfinished {
+	out.Asked = p.Kind != KindRemove && l.state.record.runs() && !w.states.same(l.state.record.States)
+	if out.begins() {
 		out.Revision++
 	}
 	out.State = ClusterPlanned
@@ -259,9 +260,9 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	}
 	values := d.secretsFor(l, app.app)
 	w.app, w.values, out.Layers = app, values, layers
-	w.states = p.intent.Command.apply(l.states(), app.app, l.replicas)
+	w.states = p.intent.Command.apply(l.states(p.Kind), app.app, l.replicas)
 	if before := out.prior; before != nil && before.live.scope == l.scope && abilities(before.live.info) == out.Abilities &&
-		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) && maps.Equal(before.states, w.states) {
+		before.release == w.release && maps.Equal(before.live.cluster.Labels(), l.cluster.Labels()) && sameValue(before.values, values) && before.states.same(w.states) {
 		w.objects, w.byRef, w.services, w.defines = before.objects, before.byRef, before.services, before.defines
 		return nil
 	}

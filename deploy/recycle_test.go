@@ -56,6 +56,33 @@ func TestWhatWasRemovedComesBackFromTheRecycleBin(t *testing.T) {
 	})
 }
 
+func TestADeploymentOfWhatWasRecycledBeginsAnewAndARestorationGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		five := 5
+		for _, restore := range []bool{true, false} {
+			w.deployed(shop(t), on("a"))
+			_, err := w.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindScale, Components: []string{"web"}, Replicas: &five}, nil)
+			require.NoError(t, err)
+			w.run(deploy.KindStop, on("a"), "db")
+			_, err = w.Remove(t.Context(), "shop", on("a"), &deploy.RemoveOptions{Recycle: true}, nil)
+			require.NoError(t, err)
+			if restore {
+				_, err = w.Restore(t.Context(), "shop", on("a"), nil)
+				require.NoError(t, err)
+				require.Equal(t, 5, w.number("a", webRef, "spec", "replicas"))
+				require.Equal(t, status.Stopped, w.value("a", "db"))
+				w.run(deploy.KindStart, on("a"))
+				continue
+			}
+			w.deployed(shop(t), on("a"))
+			require.Equal(t, 2, w.number("a", webRef, "spec", "replicas"))
+			require.Equal(t, status.Ready, w.value("a", "db"))
+		}
+	})
+}
+
 func TestTheRecycleBinIsEmptiedByAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,6 +37,17 @@ func (s states) set(component string, state componentState) {
 	s[component] = state
 }
 
+// same reports whether two say the same.
+func (s states) same(other states) bool {
+	return maps.EqualFunc(s, other, func(a, b componentState) bool {
+		if (a.Replicas == nil) != (b.Replicas == nil) || a.Replicas != nil && *a.Replicas != *b.Replicas || !a.Restarted.Equal(b.Restarted) {
+			return false
+		}
+		a.Replicas, b.Replicas, a.Restarted, b.Restarted = nil, nil, time.Time{}, time.Time{}
+		return a == b
+	})
+}
+
 // stoppedSelector is what no node has: a daemon that is stopped waits for it.
 var stoppedSelector = map[string]string{"appspan.dev/stopped": "true"}
 
@@ -135,12 +146,13 @@ func pause(kind string, spec map[string]any) {
 	}
 }
 
-// states are those that were recorded.
-func (l *live) states() states {
-	if l.state.record == nil {
-		return nil
+// states are those that were recorded. What was removed and is not restored
+// begins anew.
+func (l *live) states(kind PlanKind) states {
+	if r := l.state.record; r.runs() || r != nil && kind == KindRestore {
+		return r.States
 	}
-	return l.state.record.States
+	return nil
 }
 
 // replicas is how many a component is asked to have on the cluster.

@@ -160,11 +160,8 @@ func (w *walk) step() (what string, err error) {
 		after.deployed, after.recycled = true, false
 		app := shop(w.t, walkApp(w.t, after.version)...)
 		what, do = "deploy", func(d *deploy.Deployer) error { _, err := d.Deploy(ctx, app, to, nil); return err }
-		if !m.deployed {
-			after.stopped, after.replicas = m.recycled && m.stopped, nil
-			if m.recycled {
-				after.replicas = m.replicas
-			}
+		if !m.deployed { // it begins anew
+			after.stopped, after.replicas = false, nil
 		}
 	case 3:
 		after.stopped = true

@@ -52,6 +52,7 @@ func (a *applier) begin(ctx context.Context) error {
 		return err
 	}
 	a.record = nextRecord(w, a.plan, a.fresh.Changes, a.deployer.subject)
+	a.record.Lineage = nil
 	if lineage != nil {
 		a.record.Lineage = &lineage.Lineage
 	}

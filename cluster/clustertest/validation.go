@@ -86,6 +86,12 @@ func validationPromises() []promise {
 			quota := e.object("v1 ResourceQuota none", "spec: {hard: {count/secrets: 0}}")
 			e.apply(quota)
 			e.until(quota.Ref, e.equal("0", "status", "hard", "count/secrets"))
+			n := 0
+			e.tick("the quota is enforced", func() bool { // admission hears of it after its controller
+				n++
+				_, err := e.c.Apply(e.ctx, e.object(fmt.Sprintf("v1 Secret early-%d", n), ""), applyOptions(nil))
+				return err != nil
+			})
 			e.refused(appspan.ErrExhausted, e.object("v1 Secret surplus", ""))
 		}},
 	}
