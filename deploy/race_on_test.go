@@ -1,0 +1,6 @@
+//go:build race
+
+package deploy_test
+
+// racing: the race detector watches.
+const racing = true
