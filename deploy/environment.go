@@ -32,8 +32,6 @@ type Environment struct {
 	// From names the environment that is promoted to this one; empty: it is
 	// deployed to.
 	From string `json:"from,omitempty"`
-	// Gates are passed by a promotion to it.
-	Gates Gates `json:"gates,omitzero"`
 
 	// What is its own, on top of the application. In Records it is sealed.
 	Answers   map[string]appmodel.JSON           `json:"-"`
@@ -51,17 +49,6 @@ func (env Environment) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, en
 
 // LogValue is String.
 func (env Environment) LogValue() slog.Value { return slog.StringValue(env.String()) }
-
-// Gates are what a promotion to an environment needs.
-type Gates struct {
-	// Approvals is how many people have to approve it, beside who asked.
-	Approvals int `json:"approvals,omitempty"`
-	// Checks name checks of a [Pipeline] that have to pass.
-	Checks []string `json:"checks,omitempty"`
-	// Auto asks for a promotion by itself once the environment that it is
-	// promoted from has a new release that is ready.
-	Auto bool `json:"auto,omitempty"`
-}
 
 // environmentKeys is where they are in Records.
 const environmentKeys = "environments/"
@@ -154,10 +141,6 @@ func (env *Environment) check() error {
 		return wrong("it cannot be promoted from itself")
 	case env.From != "" && !namespaceName.MatchString(env.From):
 		return wrong("From %q is no name of an environment", env.From)
-	case env.Gates.Approvals < 0 || env.Gates.Approvals > 20:
-		return wrong("%d approvals; use 0 to 20", env.Gates.Approvals)
-	case env.From == "" && (env.Gates.Auto || env.Gates.Approvals > 0 || len(env.Gates.Checks) > 0):
-		return wrong("gates are for promotions, and nothing is promoted to it; set From")
 	}
 	for i, o := range env.Overrides {
 		if o.Override == nil {

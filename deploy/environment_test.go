@@ -106,8 +106,6 @@ func TestEnvironmentsAreKeptSealedAndValidated(t *testing.T) {
 			"names no clusters":                 {Application: "shop", Name: "x"},
 			"cannot be promoted from itself":    {Application: "shop", Name: "x", From: "x", Target: on("a")},
 			"it is not there":                   {Application: "shop", Name: "x", From: "nothing", Target: on("a")},
-			"gates are for promotions":          {Application: "shop", Name: "x", Target: on("a"), Gates: deploy.Gates{Approvals: 1}},
-			"use 0 to 20":                       {Application: "shop", Name: "x", From: "production", Target: on("a"), Gates: deploy.Gates{Approvals: 99}},
 			"development from production from ": {Application: "shop", Name: "development", From: "production", Target: on("a")},
 		} {
 			require.ErrorContains(t, s.Put(t.Context(), env), message)

@@ -78,7 +78,7 @@ func lost() []string {
 		"clusters and their credentials: register them again",
 		"teams, their members, quotas and pull credentials: what they have on clusters is there",
 		"operations that were under way: what they left unfinished is shown as interrupted",
-		"schedules, requests for promotions and their approvals",
+		"schedules",
 		"the audit log",
 	}
 }

@@ -36,7 +36,7 @@ func TestRigEverythingThatHasAReleaseIsRecovered(t *testing.T) {
 	}
 	e := registry()
 	require.NoError(t, e.Put(t.Context(), deploy.Environment{Application: "everything", Name: "development", Target: r.on("rig-1")}))
-	require.NoError(t, e.Put(t.Context(), deploy.Environment{Application: "everything", Name: "production", From: "development", Gates: deploy.Gates{Approvals: 1},
+	require.NoError(t, e.Put(t.Context(), deploy.Environment{Application: "everything", Name: "production", From: "development",
 		Target:    deploy.Target{Clusters: []string{"rig-1", "rig-2"}, Namespace: live.namespace},
 		Answers:   map[string]appmodel.JSON{},
 		Overrides: []deploy.ClusterOverride{{Override: override(t, "metadata: {name: live}\nset: {components: [{id: cache, scale: {replicas: 2}}], routes: [{id: site, http: {hosts: [live.example.com]}}]}\nremove: [\"routes[site].http.hosts[everything.example.com]\"]")}},
