@@ -117,8 +117,8 @@ func (m *member) as(subject appspan.Subject) (*Cluster, error) {
 	if c := m.views[subject.Team]; c != nil {
 		return c, nil
 	}
-	if r, ok := m.cluster.driver.(*reopener); ok && r.Unwrap() == nil {
-		return nil, m.cluster.wrap("open", Ref{}, r.why()) // it is not known what it can do
+	if m.unopened() {
+		return nil, m.cluster.wrap("open", Ref{}, m.cluster.driver.(*reopener).why()) // it is not known what it can do
 	}
 	view, err := m.cluster.As(TeamIdentity(subject.Team))
 	if errors.Is(err, appspan.ErrUnsupported) {
@@ -191,6 +191,13 @@ func (m *member) check(ctx context.Context, full bool) judgement {
 	}
 }
 
+// unopened reports whether the cluster could not be opened yet, so that no
+// error is its answer.
+func (m *member) unopened() bool {
+	r, ok := m.cluster.driver.(*reopener)
+	return ok && r.Unwrap() == nil
+}
+
 // examine is one check: is it there, is it the one that it was, and, if full,
 // what does it have.
 func (m *member) examine(ctx context.Context, full bool) judgement {
@@ -201,6 +208,8 @@ func (m *member) examine(ctx context.Context, full bool) judgement {
 	full = full || last == nil || m.judged.health == Unreachable || m.judged.health == Connecting
 	m.mu.Unlock()
 	switch {
+	case err != nil && m.unopened():
+		return judgement{health: Unreachable, reasons: []string{reason(err)}}
 	case errors.Is(err, appspan.ErrDenied):
 		return judgement{health: Degraded, reasons: []string{"its credentials are not accepted, or may not read namespaces: " + err.Error()}}
 	case err != nil:

@@ -404,6 +404,8 @@ func TestAClusterWhoseKeyIsLostCanBeForgottenAndHoldsUpNoReseal(t *testing.T) {
 	require.ErrorIs(t, err, seal.ErrUnknownKey)
 	require.ErrorContains(t, err, "clusters/us-1")
 	require.Equal(t, 1, n)
+	require.NoError(t, other.Refresh(t.Context(), cluster.Selector{}))
+	require.Equal(t, cluster.Unreachable, health(t, other, "us-1"), "what cannot be opened has not answered")
 	require.NoError(t, other.Forget(t.Context(), "us-1"))
 	tombs, err := other.Forgotten(t.Context())
 	require.NoError(t, err)

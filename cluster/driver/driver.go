@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -322,7 +321,7 @@ func As[T any](c Cluster) (T, bool) {
 
 // ErrClosed is what calls after Close fail with; it wraps
 // appspan.ErrUnavailable.
-var ErrClosed = errors.Join(appspan.ErrUnavailable, errors.New("the cluster is closed"))
+var ErrClosed = fmt.Errorf("%w: the cluster is closed", appspan.ErrUnavailable)
 
 // Identity is who a driver acts as, see [Impersonator].
 type Identity struct {
