@@ -40,6 +40,9 @@ const (
 	VerbDeploy Verb = "deploy"
 	VerbBind   Verb = "bind"
 	VerbExec   Verb = "exec"
+	// VerbApprove lets something pass the gates of an environment, and change
+	// them.
+	VerbApprove Verb = "approve"
 )
 
 // Access is one question to an [Authorizer].

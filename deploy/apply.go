@@ -37,6 +37,9 @@ type ApplyOptions struct {
 	FailAfter time.Duration
 	// OnEvent hears how it goes.
 	OnEvent func(appspan.Event)
+
+	passed bool   // the gates of its environment
+	key    string // of the operation: the same one again
 }
 
 func (o *ApplyOptions) normal() ApplyOptions {
@@ -153,10 +156,14 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 	if err := d.sameTeam(p.Application, p.Target); err != nil {
 		return nil, err
 	}
-	if d.opts.Journal != nil && p.changes() {
-		return d.operate(ctx, p, false, opts.normal())
+	return d.apply(ctx, p, opts.normal())
+}
+
+func (d *Deployer) apply(ctx context.Context, p *Plan, o ApplyOptions) (*Result, error) {
+	if d.opts.Journal != nil && (p.changes() || o.key != "") {
+		return d.operate(ctx, p, false, o)
 	}
-	return d.carryOut(ctx, p, false, opts.normal())
+	return d.carryOut(ctx, p, false, o)
 }
 
 // changes reports whether there is something to do.
@@ -335,6 +342,9 @@ func (a *applier) run(ctx context.Context) error {
 		return err
 	}
 	defer a.closeEyes()
+	if err := a.unpassed(); err != nil {
+		return err
+	}
 	if a.plan.Kind == KindRemove {
 		err := a.remove(ctx)
 		return errors.Join(err, a.settleGate(ctx, err))

@@ -32,6 +32,14 @@ type Environment struct {
 	// From names the environment that is promoted to this one; empty: it is
 	// deployed to.
 	From string `json:"from,omitempty"`
+	// Gates are what has to be before something new comes to it.
+	Gates Gates `json:"gates,omitzero"`
+	// Auto: what is done in From is promoted to it at once; see [Pipeline].
+	Auto bool `json:"auto,omitempty"`
+	// RollBack: what has failed here, or a check after it, is rolled back.
+	RollBack bool `json:"rollBack,omitempty"`
+	// Follows says which images are deployed to it when they are pushed.
+	Follows []Follow `json:"follows,omitempty"`
 
 	// What is its own, on top of the application. In Records it is sealed.
 	Answers   map[string]appmodel.JSON           `json:"-"`
@@ -141,6 +149,17 @@ func (env *Environment) check() error {
 		return wrong("it cannot be promoted from itself")
 	case env.From != "" && !namespaceName.MatchString(env.From):
 		return wrong("From %q is no name of an environment", env.From)
+	case env.Auto && env.From == "":
+		return wrong("Auto needs From: what is promoted by itself?")
+	case env.Gates.check() != "":
+		return wrong("gates: %s", env.Gates.check())
+	case len(env.Follows) > maxNamed:
+		return wrong("it follows more than %d images", maxNamed)
+	}
+	for _, f := range env.Follows {
+		if why := f.check(); why != "" {
+			return wrong("%s", why)
+		}
 	}
 	for i, o := range env.Overrides {
 		if o.Override == nil {
@@ -202,7 +221,8 @@ func (e *Environments) open(rec storage.Record) (Environment, error) {
 }
 
 // Put makes or changes an environment. Nothing is deployed by it. What From
-// names must be there, and must not lead back to it.
+// names must be there, and must not lead back to it. To change gates takes
+// appspan.VerbApprove as well.
 func (e *Environments) Put(ctx context.Context, env Environment) error {
 	if env.Target.Team == "" {
 		env.Target.Team = e.d.subject.Team
@@ -233,6 +253,11 @@ func (e *Environments) Put(ctx context.Context, env Environment) error {
 		before, err := e.open(storage.Record{Key: env.key(), Value: old})
 		if err != nil {
 			return nil, err
+		}
+		if !before.Gates.same(env.Gates) { // or they would hold nobody who may change it
+			if err := e.authorize(ctx, appspan.VerbApprove, &before); err != nil {
+				return nil, err
+			}
 		}
 		return data, e.authorize(ctx, appspan.VerbUpdate, &before) // it may be another team's
 	})
@@ -364,6 +389,10 @@ func (env *Environment) options() *PlanOptions {
 // PlanDeploy plans to deploy an application to an environment, with what is the
 // environment's own. The application's name gives way to the environment's.
 func (e *Environments) PlanDeploy(ctx context.Context, application, name string, app *appmodel.Application, onEvent func(appspan.Event)) (*Plan, error) {
+	return e.planDeploy(ctx, application, name, app, &PlanOptions{OnEvent: onEvent})
+}
+
+func (e *Environments) planDeploy(ctx context.Context, application, name string, app *appmodel.Application, o *PlanOptions) (*Plan, error) {
 	env, err := e.Get(ctx, application, name)
 	if err != nil {
 		return nil, err
@@ -372,14 +401,20 @@ func (e *Environments) PlanDeploy(ctx context.Context, application, name string,
 	if app != nil {
 		app.Metadata.Name = application
 	}
-	p, err := e.d.newPlan(ctx, KindDeploy, app, env.Target, env.options(), nil)
+	own := env.options()
+	own.Answers, own.DataLoss = maps.Clone(own.Answers), o.DataLoss
+	if own.Answers == nil && len(o.Answers) > 0 {
+		own.Answers = map[string]appmodel.JSON{}
+	}
+	maps.Copy(own.Answers, o.Answers)
+	p, err := e.d.newPlan(ctx, KindDeploy, app, env.Target, own, nil)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.in(&env); err != nil {
 		return nil, err
 	}
-	return e.d.planned(ctx, p, onEvent)
+	return e.d.planned(ctx, p, o.OnEvent)
 }
 
 // in notes the environment that a plan is for, so that it can be recovered from
@@ -446,7 +481,7 @@ func (e *Environments) first(ctx context.Context, env *Environment, o PromotionO
 	if err := plan.in(env); err != nil {
 		return nil, err
 	}
-	out := &Promotion{From: doc.source, Changes: appmodel.Changes(nil, app), Notes: doc.notes}
+	out := &Promotion{From: doc.source, FromState: doc.release.State, FromFinished: doc.release.Finished, Changes: appmodel.Changes(nil, app), Notes: doc.notes}
 	out.Plan, err = e.d.planned(ctx, plan, o.OnEvent)
 	return out, err
 }

@@ -106,6 +106,13 @@ func TestEnvironmentsAreKeptSealedAndValidated(t *testing.T) {
 			"names no clusters":                 {Application: "shop", Name: "x"},
 			"cannot be promoted from itself":    {Application: "shop", Name: "x", From: "x", Target: on("a")},
 			"it is not there":                   {Application: "shop", Name: "x", From: "nothing", Target: on("a")},
+			"33 approvals":                      {Application: "shop", Name: "x", Target: on("a"), Gates: deploy.Gates{Approvals: 33}},
+			"a check or an approver has no":     {Application: "shop", Name: "x", Target: on("a"), Gates: deploy.Gates{Before: []string{""}}},
+			"a soak of -1ns":                    {Application: "shop", Name: "x", Target: on("a"), Gates: deploy.Gates{Soak: -1}},
+			"Auto needs From":                   {Application: "shop", Name: "x", Target: on("a"), Auto: true},
+			"leave out the tag":                 {Application: "shop", Name: "x", Target: on("a"), Follows: []deploy.Follow{{Repository: "web:1"}}},
+			"which is no image":                 {Application: "shop", Name: "x", Target: on("a"), Follows: []deploy.Follow{{Repository: "no image"}}},
+			"is no pattern":                     {Application: "shop", Name: "x", Target: on("a"), Follows: []deploy.Follow{{Repository: "web", Tags: "["}}},
 			"development from production from ": {Application: "shop", Name: "development", From: "production", Target: on("a")},
 		} {
 			require.ErrorContains(t, s.Put(t.Context(), env), message)

@@ -46,6 +46,7 @@ type document struct {
 	images  map[string]string
 	bound   []boundNeed
 	source  Source // with the revision
+	release Release
 	cluster string // from which it was read
 	notes   []string
 }
@@ -113,7 +114,7 @@ func (d *Deployer) sourceOn(ctx context.Context, from Source, name string) (*doc
 	if err != nil {
 		return nil, err
 	}
-	doc := &document{app: app, answers: in.Answers, images: found.body.Images, bound: found.body.Bound, source: from, cluster: name}
+	doc := &document{app: app, answers: in.Answers, images: found.body.Images, bound: found.body.Bound, source: from, release: found.release, cluster: name}
 	doc.source.Revision = found.revision
 	overrides, err := overridesOf(in.Overrides)
 	if err != nil {
@@ -141,14 +142,15 @@ func newestFirst(r *record) []int {
 	return out
 }
 
-// lineage is that of what is made from the document now.
+// lineage is that of what is made from the document. It has no time before it
+// is applied, so that the same plan is the same again.
 func (doc *document) lineage() (*storedLineage, error) {
 	hash, err := appmodel.Hash(doc.app)
 	if err != nil {
 		return nil, err
 	}
 	base, err := encodeApplication(doc.app)
-	return &storedLineage{Lineage: Lineage{From: doc.source, At: time.Now().UTC(), Hash: hash}, Base: base}, err
+	return &storedLineage{Lineage: Lineage{From: doc.source, Hash: hash}, Base: base}, err
 }
 
 // inherited is the lineage of what an apply makes: that of the plan, or the one

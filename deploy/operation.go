@@ -26,6 +26,8 @@ type operationBody struct {
 	Wait         Wait          `json:"wait,omitempty"`
 	ReadyTimeout time.Duration `json:"readyTimeoutNanoseconds"`
 	FailAfter    time.Duration `json:"failAfterNanoseconds"`
+	// Passed: the gates of its environment.
+	Passed bool `json:"passed,omitempty"`
 }
 
 // localRuns are the applies that this process has begun, by operation, and how
@@ -66,18 +68,21 @@ func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOpt
 			return nil, err
 		}
 	}
-	body, err := json.Marshal(operationBody{Plan: p, Direct: direct, Wait: o.Wait, ReadyTimeout: o.ReadyTimeout, FailAfter: o.FailAfter})
+	body, err := json.Marshal(operationBody{Plan: p, Direct: direct, Wait: o.Wait, ReadyTimeout: o.ReadyTimeout, FailAfter: o.FailAfter, Passed: o.passed})
 	if err != nil {
 		return nil, err
 	}
 	j := d.opts.Journal
-	op, err := j.Begin(ctx, journal.Intent{Kind: operationKind(d.opts.Installation), Subject: d.subject, PlanHash: p.Hash, Body: body,
+	op, err := j.Begin(ctx, journal.Intent{Kind: operationKind(d.opts.Installation), Key: o.key, Subject: d.subject, PlanHash: p.Hash, Body: body,
 		About: map[string]string{"action": string(p.Kind), "application": p.Application, "namespace": p.Target.Namespace, "team": p.Target.Team,
 			"clusters": strings.Join(p.Target.Clusters, ",")}})
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s could not be written down, and nothing was done: %w", p.Kind, p.Application, err)
 	}
-	run := &localRun{plan: p}
+	run := &localRun{}
+	if op.PlanHash == p.Hash { // else it was begun with another plan, and ends with that
+		run.plan = p
+	}
 	d.local.put(op.ID, run)
 	defer d.local.put(op.ID, nil)
 	events := newDispatcher(o.OnEvent)
@@ -112,16 +117,16 @@ func (d *Deployer) handle(ctx context.Context, r *journal.Run) error {
 	view := d.For(op.Subject)
 	local := d.local.get(op.ID)
 	if local == nil {
-		local = &localRun{plan: body.Plan}
+		local = &localRun{}
 	}
-	p := local.plan
+	p := cmp.Or(local.plan, body.Plan)
 	if p.Installation != d.opts.Installation {
 		return fmt.Errorf("%w: the plan is of installation %q", appspan.ErrInvalid, p.Installation)
 	}
 	if err := p.open(view); err != nil {
 		return err
 	}
-	o := (&ApplyOptions{Wait: body.Wait, ReadyTimeout: body.ReadyTimeout, FailAfter: body.FailAfter}).normal()
+	o := (&ApplyOptions{Wait: body.Wait, ReadyTimeout: body.ReadyTimeout, FailAfter: body.FailAfter, passed: body.Passed}).normal()
 	events := newDispatcher(func(e appspan.Event) { r.Event(ctx, e) })
 	result := view.perform(ctx, p, body.Direct, o, events, func(ctx context.Context, name string, do func(context.Context) ClusterResult) ClusterResult {
 		return clusterStep(ctx, r, name, do)

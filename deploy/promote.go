@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -49,6 +50,10 @@ type Promotion struct {
 	Plan *Plan `json:"plan,omitempty"`
 	// From is the source, with the release that was read.
 	From Source `json:"from"`
+	// FromState is how far that release came.
+	FromState ReleaseState `json:"fromState,omitempty"`
+	// FromFinished is when it was deployed, in UTC.
+	FromFinished time.Time `json:"fromFinished,omitzero"`
 	// Changes are what becomes different of the application here, before its
 	// overrides.
 	Changes []appmodel.Change `json:"changes,omitempty"`
@@ -106,7 +111,7 @@ func (d *Deployer) planPromotion(ctx context.Context, application string, to Tar
 	}
 	renamed := appmodel.Clone(theirs.app)
 	renamed.Metadata.Name = merged.Application.Metadata.Name
-	p := &Promotion{From: theirs.source, Conflicts: merged.Conflicts, Overruled: merged.Overruled, Orphaned: merged.Orphaned,
+	p := &Promotion{From: theirs.source, FromState: theirs.release.State, FromFinished: theirs.release.Finished, Conflicts: merged.Conflicts, Overruled: merged.Overruled, Orphaned: merged.Orphaned,
 		Changes: appmodel.Changes(here.app, merged.Application), Kept: appmodel.Changes(renamed, merged.Application), Notes: theirs.notes}
 	if len(p.Conflicts) > 0 && !o.Defaults {
 		var paths []string

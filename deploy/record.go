@@ -107,6 +107,8 @@ type record struct {
 	Lineage *Lineage `json:"lineage,omitempty"`
 	// Recycled says that it was removed, and may be brought back.
 	Recycled *recycled `json:"recycled,omitempty"`
+	// Gated is the environment whose gates what comes new has to pass.
+	Gated string `json:"gated,omitempty"`
 	// Removing: a removal has begun and not ended.
 	Removing bool `json:"removing,omitempty"`
 }
@@ -134,6 +136,16 @@ func (r *record) newest() *Release {
 		return nil
 	}
 	return &r.Releases[len(r.Releases)-1]
+}
+
+// of is a release of the record.
+func (r *record) of(revision int) Release {
+	for _, release := range r.Releases {
+		if release.Revision == revision {
+			return release
+		}
+	}
+	return Release{}
 }
 
 // runs reports whether the application is there.

@@ -77,6 +77,7 @@ func lost() []string {
 		"environments to which nothing was ever deployed, and changes of an environment since it was deployed to last",
 		"clusters and their credentials: register them again",
 		"teams, their members, quotas and pull credentials: what they have on clusters is there",
+		"stages of pipelines, with their approvals",
 		"operations that were under way: what they left unfinished is shown as interrupted",
 		"schedules",
 		"the audit log",

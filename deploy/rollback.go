@@ -55,6 +55,7 @@ func (d *Deployer) PlanRollback(ctx context.Context, application string, to Targ
 // earlierRelease is a release that a plan begins with.
 type earlierRelease struct {
 	revision int
+	release  Release
 	body     *releaseBody
 }
 
@@ -79,7 +80,7 @@ func (d *Deployer) earlier(ctx context.Context, application string, to Target, n
 	for _, revision := range revisions {
 		body, err := d.readRelease(ctx, c, s, st.record.id(revision))
 		if !errors.Is(err, appspan.ErrNotFound) {
-			return earlierRelease{revision: revision, body: body}, err
+			return earlierRelease{revision: revision, release: st.record.of(revision), body: body}, err
 		}
 	}
 	return earlierRelease{}, fmt.Errorf("%w: there is no release %d; there are %s", appspan.ErrNotFound, revisions[0], listed(st.record))

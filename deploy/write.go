@@ -51,6 +51,11 @@ func (a *applier) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if lineage != nil && lineage.At.IsZero() {
+		made := *lineage
+		made.At = time.Now().UTC()
+		lineage = &made
+	}
 	a.record = nextRecord(w, a.plan, a.fresh.Changes, a.deployer.subject)
 	a.record.Lineage = nil
 	if lineage != nil {
@@ -126,6 +131,7 @@ func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *recor
 	release.RollbackTo = p.intent.FromRevision[w.live.cluster.Name()]
 	r.Releases = append(r.Releases, release)
 	r.Removing, r.Recycled = false, nil
+	r.Gated = gatedBy(p, w.live.cluster.Name(), r.Gated)
 	r.heals(p.intent.Heal, w.live.cluster.Name(), release.Started)
 	return r
 }

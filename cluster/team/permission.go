@@ -66,6 +66,7 @@ func Permissions() []PermissionInfo {
 		{"cluster:read", "see the clusters that the team has something on", nil},
 		{"credential:read", "see which image pull credentials there are; never their passwords", nil},
 		{"credential:update", "set and remove image pull credentials", nil},
+		{"environment:approve", "approve what comes to an environment, and change its gates", nil},
 		{"environment:read", "see environments", nil},
 		{"environment:create", "create environments", nil},
 		{"environment:update", "change environments and promote between them", nil},
@@ -114,7 +115,7 @@ func BuiltInRoles() []Role {
 			observer.Permissions = append(observer.Permissions, p.Permission)
 		}
 		works := resource == "application" || p.Permission == "backup:create" || p.Permission == "backup:deploy" ||
-			resource == "environment" && verb != "delete" || resource == "template" && verb != "delete" || p.Permission == "secret:update"
+			resource == "environment" && verb != "delete" && verb != "approve" || resource == "template" && verb != "delete" || p.Permission == "secret:update"
 		if sees || works {
 			developer.Permissions = append(developer.Permissions, p.Permission)
 		}
