@@ -378,11 +378,14 @@ func (d *Deployer) readState(ctx context.Context, application string, to Target,
 }
 
 // ReleasedApplication returns the application as it was resolved for a cluster
-// in one of its releases, with secret values redacted.
+// of the target in one of its releases, with secret values redacted.
 func (d *Deployer) ReleasedApplication(ctx context.Context, application string, to Target, clusterName string, revision int) (*appmodel.Application, error) {
 	to, err := d.reading(ctx, application, to)
 	if err != nil {
 		return nil, err
+	}
+	if !slices.Contains(to.Clusters, clusterName) { // nobody was asked about it
+		return nil, fmt.Errorf("release %d of %s: %w: cluster %q is none of the target's", revision, application, appspan.ErrInvalid, clusterName)
 	}
 	st, s, err := d.readState(ctx, application, to, clusterName)
 	if err != nil {
