@@ -110,7 +110,13 @@ func (k *Keeper) Keep(ctx context.Context, application string, to Target, policy
 	if err != nil {
 		return err
 	}
-	_, err = k.records.Update(ctx, k.key(now.Namespace, application), func([]byte) ([]byte, error) { return value, nil })
+	key := k.key(now.Namespace, application)
+	_, err = k.records.Update(ctx, key, func(old []byte) ([]byte, error) {
+		if old == nil {
+			return value, nil
+		}
+		return value, k.mine(ctx, storage.Record{Key: key, Value: old}, now)
+	})
 	return errors.Join(err, k.audit(ctx, "keep", now, application, err))
 }
 
@@ -123,6 +129,9 @@ func (k *Keeper) Release(ctx context.Context, application string, to Target) err
 	}
 	rec, err := k.records.Get(ctx, k.key(now.Namespace, application))
 	if err == nil {
+		err = k.mine(ctx, rec, now)
+	}
+	if err == nil {
 		err = k.records.Delete(ctx, rec.Key, rec.Revision)
 	}
 	if errors.Is(err, appspan.ErrNotFound) {
@@ -132,6 +141,26 @@ func (k *Keeper) Release(ctx context.Context, application string, to Target) err
 		err = k.forget(ctx, now.Namespace, application, nil)
 	}
 	return errors.Join(err, k.audit(ctx, "release", now, application, err))
+}
+
+// mine asks who would change what another team has kept for the right to do so:
+// a namespace of this name may be one team's here and another's there. What
+// cannot be read says nobody's name.
+func (k *Keeper) mine(ctx context.Context, rec storage.Record, now Target) error {
+	before, err := k.decode(rec)
+	if err != nil || before.Target.Team == now.Team {
+		return nil
+	}
+	names := before.Target.Clusters
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, name := range names {
+		if err := k.deployer.authorize(ctx, appspan.VerbDeploy, before.Application, before.Target, name); err != nil {
+			return fmt.Errorf("it is kept for another team: %w", err)
+		}
+	}
+	return nil
 }
 
 // allowed completes a target, and asks for a right on each of its clusters.
