@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -24,7 +25,9 @@ import (
 // how many applications and kept claims it sealed. After it, older keys are not
 // needed to read any of it; what was not reached is in the error, and the rest
 // is done. It may be interrupted and called again at any time. An application
-// that somebody deploys meanwhile is appspan.ErrConflict, and left.
+// that somebody deploys meanwhile is appspan.ErrConflict, and left. The subject
+// must be allowed to update applications in the namespace; in all of them, those
+// of no team.
 //
 // Hashes by which unchanged objects are known are made with the oldest key of
 // the keyring: without that key, the next deployment writes everything once,
@@ -32,6 +35,11 @@ import (
 func (d *Deployer) Reseal(ctx context.Context, to Target) (int, error) {
 	to, err := d.choose(ctx, "reseal", to)
 	if err != nil {
+		return 0, err
+	}
+	if to.Team = cmp.Or(to.Team, d.subject.Team); to.Namespace == "" {
+		to.Team = "" // all namespaces are no team's
+	} else if err := d.sameTeam("reseal", to); err != nil {
 		return 0, err
 	}
 	for _, name := range to.Clusters {
