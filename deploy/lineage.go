@@ -154,10 +154,11 @@ func (doc *document) lineage() (*storedLineage, error) {
 }
 
 // inherited is the lineage of what an apply makes: that of the plan, or the one
-// that the application has.
+// that the application has. A rollback has that of its release, also if that is
+// none: else the next promotion would take what was undone for a change of here.
 func (a *applier) inherited(ctx context.Context) (*storedLineage, error) {
 	w := a.fresh.work
-	if w.app.lineage != nil || !w.live.state.record.runs() || w.live.state.record.Lineage == nil {
+	if w.app.lineage != nil || a.plan.Kind == KindRollback || !w.live.state.record.runs() || w.live.state.record.Lineage == nil {
 		return w.app.lineage, nil
 	}
 	for _, revision := range newestFirst(w.live.state.record) {
