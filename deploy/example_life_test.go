@@ -9,6 +9,8 @@ import (
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/fake"
 	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/storage"
+	"github.com/appspan-dev/appspan/storage/memstore"
 	"github.com/appspan-dev/appspan/storage/seal"
 )
 
@@ -109,4 +111,61 @@ func ExampleDeployer_PlanPromotion() {
 	// hello  1 Ready
 	// └─ ✔ Ready  live/hello  revision 2
 	//    └─ ✔ Ready  web  service  5/5
+}
+
+// What is deployed to development goes on to production once somebody else has
+// approved the plan.
+func ExamplePipeline() {
+	ctx := context.Background()
+	d, dev, err := exampleDeployer(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	records := storage.NewRecords(memstore.NewRecords(), nil)
+	defer records.Close()
+	envs, _ := deploy.NewEnvironments(records, d)
+	live := deploy.Target{Clusters: []string{"live"}, Namespace: "hello"}
+	_ = envs.Put(ctx, deploy.Environment{Application: "hello", Name: "development", Target: dev})
+	_ = envs.Put(ctx, deploy.Environment{Application: "hello", Name: "production", From: "development", Auto: true, Target: live,
+		Gates: deploy.Gates{Approvals: 1}})
+	p, err := deploy.NewPipeline(envs, &deploy.PipelineOptions{OnStage: func(s deploy.Stage) {
+		fmt.Println(s.Environment, s.State)
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	app, _, _ := appmodel.Decode([]byte(hello), nil)
+	stage, err := p.For(appspan.Subject{ID: "dana"}).Deploy(ctx, "hello", "development", app, nil)
+	if err == nil {
+		_, err = p.Advance(ctx, "hello", stage.ID) // Run does this by itself
+	}
+	for next, nextErr := range p.List(ctx, "hello") {
+		if err != nil || nextErr != nil || next.Environment != "production" {
+			continue
+		}
+		if next, err = p.Advance(ctx, "hello", next.ID); err == nil {
+			_, err = p.For(appspan.Subject{ID: "olga"}).Approve(ctx, "hello", next.ID, next.PlanHash, "looks good")
+		}
+		if err == nil {
+			_, err = p.Advance(ctx, "hello", next.ID)
+		}
+	}
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// development planning
+	// development checking
+	// development waiting
+	// development applying
+	// development verifying
+	// development done
+	// production planning
+	// production checking
+	// production waiting
+	// production applying
+	// production verifying
+	// production done
 }
