@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ type document struct {
 	release Release
 	cluster string // from which it was read
 	notes   []string
+	apart   []any // what is beside app and stays
 }
 
 // source reads what a source is. Reading brings secrets along, so whoever may not
@@ -73,7 +75,7 @@ func (d *Deployer) source(ctx context.Context, from Source) (*document, error) {
 			missed = append(missed, fmt.Errorf("%s: %w", name, err))
 		case found == nil:
 			found = doc
-		case !sameDocument(found, doc):
+		case !sameDocument(found, doc, false):
 			return nil, fmt.Errorf("%s: %w: what it is on %s (release %d) is not what it is on %s (release %d); name the cluster to take it from in Source.Target",
 				from.Application, appspan.ErrConflict, found.cluster, found.source.Revision, doc.cluster, doc.source.Revision)
 		}
@@ -87,10 +89,21 @@ func (d *Deployer) source(ctx context.Context, from Source) (*document, error) {
 	return found, nil
 }
 
-func sameDocument(a, b *document) bool {
-	x, errA := appmodel.Hash(a.app)
-	y, errB := appmodel.Hash(b.app)
-	return errA == nil && errB == nil && x == y
+// sameDocument compares all that is taken from one cluster for several: also
+// secret values, which appmodel.Hash leaves out, and, unless it is an
+// environment's, what is beside the application.
+func sameDocument(a, b *document, environment bool) bool {
+	x, errA := a.identity(environment)
+	y, errB := b.identity(environment)
+	return errA == nil && errB == nil && bytes.Equal(x, y)
+}
+
+func (doc *document) identity(environment bool) ([]byte, error) {
+	app, err := appmodel.Canonical(doc.app)
+	if err != nil || environment {
+		return app, err
+	}
+	return json.Marshal([]any{app, doc.answers, doc.images, doc.bound, doc.apart})
 }
 
 // sourceOn reads a source from one cluster.

@@ -90,7 +90,7 @@ func (d *Deployer) PlanPromotion(ctx context.Context, application string, to Tar
 }
 
 func (d *Deployer) planPromotion(ctx context.Context, application string, to Target, o *PromotionOptions) (*Promotion, error) {
-	here, err := d.present(ctx, Source{Application: application, Target: to})
+	here, err := d.presentIn(ctx, Source{Application: application, Target: to}, o.environment != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +152,15 @@ type present struct {
 	environment *storedEnvironment
 }
 
-// present reads what an application is meant to be.
+// present reads what an application is meant to be in its environment.
 func (d *Deployer) present(ctx context.Context, at Source) (*present, error) {
+	return d.presentIn(ctx, at, true)
+}
+
+// presentIn reads what an application is meant to be. What its clusters have
+// beside it has to be the same on all, but for an environment, which says it
+// itself.
+func (d *Deployer) presentIn(ctx context.Context, at Source, environment bool) (*present, error) {
 	to, err := d.reading(ctx, at.Application, at.Target)
 	if err != nil {
 		return nil, err
@@ -172,7 +179,7 @@ func (d *Deployer) present(ctx context.Context, at Source) (*present, error) {
 		}
 		if found == nil {
 			found = one
-		} else if !sameDocument(&found.document, &one.document) {
+		} else if !sameDocument(&found.document, &one.document, environment) {
 			return nil, fmt.Errorf("%w: %s and %s run different things (releases %d and %d); promote to one after the other",
 				appspan.ErrConflict, found.cluster, one.cluster, found.source.Revision, one.source.Revision)
 		}
@@ -186,7 +193,7 @@ func (d *Deployer) present(ctx context.Context, at Source) (*present, error) {
 func (d *Deployer) presentOn(ctx context.Context, at Source, name string) (*present, error) {
 	ctx, cancel := d.limit(ctx)
 	defer cancel()
-	found, err := d.earlier(ctx, at.Application, at.Target, name, func(st *state) ([]int, error) { return newestFirst(st.record), nil })
+	found, err := d.earlier(ctx, at.Application, at.Target, name, newestRelease)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +206,7 @@ func (d *Deployer) presentOn(ctx context.Context, at Source, name string) (*pres
 	if out.app, err = decodeApplication(in.Application); err != nil {
 		return nil, err
 	}
+	out.apart = []any{in.Overrides, in.Yield}
 	out.overrides, err = overridesOf(in.Overrides)
 	return out, err
 }
@@ -276,7 +284,7 @@ func (d *Deployer) PlanEdit(ctx context.Context, application string, to Target, 
 	if opts != nil {
 		o = *opts
 	}
-	here, err := d.present(ctx, Source{Application: application, Target: to})
+	here, err := d.presentIn(ctx, Source{Application: application, Target: to}, false)
 	if err != nil {
 		return nil, fmt.Errorf("edit of %s: %w", application, err)
 	}
