@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/appmodel"
 )
 
 // Selection is an application somewhere, one of several that a command is for.
@@ -95,19 +96,15 @@ func (b *batch) fail(i int, err error) {
 func (b *batch) learn(ctx context.Context) {
 	b.each(len(b.results), func(i int) {
 		b.needs[i] = map[int]bool{}
-		here, err := b.d.present(ctx, Source{Application: b.results[i].Application, Target: b.results[i].Target})
-		if errors.Is(err, appspan.ErrUnavailable) || errors.Is(err, appspan.ErrConflict) {
-			return // it is said when its turn comes
-		}
-		if err != nil {
-			b.fail(i, err)
-			return
-		}
-		for _, ref := range outside(here.app) {
-			other := needOf(here.app, ref).Application
-			for j := range b.results {
-				if j != i && other != "" && b.results[j].Application == other {
-					b.needs[i][j] = true
+		apps, err := b.d.meant(ctx, b.results[i].Selection)
+		b.fail(i, err)
+		for _, app := range apps {
+			for _, ref := range outside(app) {
+				other := needOf(app, ref).Application
+				for j := range b.results {
+					if j != i && other != "" && b.results[j].Application == other {
+						b.needs[i][j] = true
+					}
 				}
 			}
 		}
@@ -125,6 +122,31 @@ func (b *batch) learn(ctx context.Context) {
 		}
 	}
 	b.needs = turned
+}
+
+// meant is what an application is meant to be on each of its clusters: they may
+// run different things, and one that does not answer is heard of when its turn
+// comes.
+func (d *Deployer) meant(ctx context.Context, s Selection) ([]*appmodel.Application, error) {
+	to, err := d.reading(ctx, s.Application, s.Target)
+	if err != nil {
+		return nil, err
+	}
+	var out []*appmodel.Application
+	var absent []error
+	for _, name := range to.Clusters {
+		here, err := d.presentOn(ctx, Source{Application: s.Application, Target: to}, name)
+		switch {
+		case err == nil:
+			out = append(out, here.app)
+		case errors.Is(err, appspan.ErrNotFound):
+			absent = append(absent, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if len(absent) == len(to.Clusters) {
+		return nil, errors.Join(absent...)
+	}
+	return out, nil
 }
 
 // waves are the applications that are under way at the same time. Those that
