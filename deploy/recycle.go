@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
 )
 
 // KindRestore is the kind of a plan that brings back what was removed.
@@ -31,24 +32,39 @@ type Recycled struct {
 	By          string    `json:"by,omitempty"`
 }
 
-// recycle keeps the newest release and the record at the end of a removal.
+// recycle keeps the newest release and the record at the end of a removal. Of
+// releases it is the newest that is there: that of a process which died at its
+// beginning is not.
 func (a *applier) recycle(ctx context.Context) error {
 	l := a.fresh.work.live
+	kept, err := a.deployer.written(ctx, a.cluster, l.scope, a.record)
+	if err != nil {
+		return err
+	}
 	a.record.Removing, a.record.Inventory, a.record.Kinds = false, map[string]item{}, nil
 	a.record.Recycled = &recycled{At: time.Now().UTC(), By: a.deployer.subject.String()}
-	if n := len(a.record.Releases); n > 1 {
-		a.record.Releases = slices.Clone(a.record.Releases[n-1:])
-	}
+	a.record.Releases = slices.DeleteFunc(a.record.Releases, func(r Release) bool { return r.Revision != kept })
 	if err := a.writeRecord(ctx); err != nil {
 		return err
 	}
 	a.deployer.last.forget(place{a.cluster.Name(), l.scope.namespace, l.scope.application})
-	a.result.Notes = append(a.result.Notes, "it can be restored")
-	newest := a.record.newest()
-	if newest == nil {
-		return nil
+	note := "it can be restored"
+	if kept == 0 {
+		note = "it cannot be restored: no release of it was ever written"
 	}
-	return a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(revision int) bool { return revision < newest.Revision })
+	a.result.Notes = append(a.result.Notes, note)
+	return a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(revision int) bool { return revision != kept && revision <= a.record.Revision })
+}
+
+// written is the newest release of a record that is there, 0 if none is.
+func (d *Deployer) written(ctx context.Context, c *cluster.Cluster, s scope, r *record) (int, error) {
+	for _, revision := range newestFirst(r) {
+		_, err := c.Get(ctx, s.releaseRef(r.id(revision), 0))
+		if !errors.Is(err, appspan.ErrNotFound) {
+			return revision, err
+		}
+	}
+	return 0, nil
 }
 
 // Recycled lists what was removed with RemoveOptions.Recycle and not restored

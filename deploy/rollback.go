@@ -83,6 +83,9 @@ func (d *Deployer) earlier(ctx context.Context, application string, to Target, n
 			return earlierRelease{revision: revision, release: st.record.of(revision), body: body}, err
 		}
 	}
+	if len(revisions) == 0 {
+		return earlierRelease{}, fmt.Errorf("%w: no release of it was ever written; deploy it", appspan.ErrNotFound)
+	}
 	return earlierRelease{}, fmt.Errorf("%w: there is no release %d; there are %s", appspan.ErrNotFound, revisions[0], listed(st.record))
 }
 
