@@ -299,11 +299,16 @@ func (a *applier) forget(ctx context.Context) error {
 	if a.plan.intent.Recycle && l.state.record != nil {
 		return a.recycle(ctx)
 	}
-	if err := a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(int) bool { return true }); err != nil {
+	if err := a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(revision int) bool {
+		return l.state.record == nil || revision <= l.state.record.Revision // a later one is of somebody who deploys it anew
+	}); err != nil {
 		return err
 	}
 	if l.state.parent.UID != "" {
-		err := a.cluster.Delete(ctx, l.state.parent.Ref, driver.DeleteOptions{UID: l.state.parent.UID})
+		err := a.cluster.Delete(ctx, l.state.parent.Ref, driver.DeleteOptions{UID: l.state.parent.UID, Revision: l.state.parent.Revision})
+		if errors.Is(err, appspan.ErrPrecondition) {
+			return fmt.Errorf("%w: %s was deployed anew while it was removed; it stays", appspan.ErrConflict, a.plan.Application)
+		}
 		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
 			return err
 		}
