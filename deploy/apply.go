@@ -411,8 +411,16 @@ func (a *applier) reread(ctx context.Context) error {
 		return stale("what the cluster can do has changed")
 	}
 	removed := a.plan.Kind == KindRemove && fresh.work.live.state.record == nil // by this plan, before it was interrupted
-	if last := fresh.work.live.state.record.newest(); fresh.From != a.part.From && !removed && (last == nil || last.PlanHash != a.plan.Hash) {
+	last := fresh.work.live.state.record.newest()
+	made := last != nil && last.PlanHash == a.plan.Hash
+	if fresh.From != a.part.From && !removed && !made {
 		return stale("release %d was made meanwhile", fresh.From)
+	}
+	switch {
+	case fresh.Recycled && !a.part.Recycled && !a.plan.intent.Recycle:
+		return stale("it was removed meanwhile, and may be restored")
+	case !fresh.Recycled && a.part.Recycled && !removed && !made:
+		return stale("it was restored or deployed meanwhile")
 	}
 	for _, r := range fresh.Refusals {
 		return stale("%s", r)

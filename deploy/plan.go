@@ -82,6 +82,8 @@ type ClusterPlan struct {
 	// Unfinished: the last release did not end well, as when its process died.
 	// Applying the plan settles it, also when nothing else changes.
 	Unfinished bool `json:"unfinished,omitempty"`
+	// Recycled: the application is in the recycle bin.
+	Recycled bool `json:"recycled,omitempty"`
 	// Asked: what is asked of components beside the application changes (see
 	// [Command]), also when no object does, as when a stopped one is scaled.
 	Asked bool `json:"asked,omitempty"`

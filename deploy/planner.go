@@ -237,7 +237,7 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 		return err
 	}
 	if r := l.state.record; r != nil {
-		out.Revision, out.From = r.Revision, r.Revision
+		out.Revision, out.From, out.Recycled = r.Revision, r.Revision, !r.runs()
 		last := r.newest()
 		out.Unfinished = p.Kind != KindRemove && (last == nil || last.State != ReleaseDeployed)
 	}

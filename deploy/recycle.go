@@ -161,7 +161,14 @@ func (d *Deployer) Purge(ctx context.Context, to Target, before time.Time) ([]Re
 			continue
 		}
 		at := Target{Clusters: []string{r.Cluster}, Namespace: r.Namespace, Team: to.Team}
-		if _, failed := d.Remove(ctx, r.Application, at, nil, nil); failed != nil {
+		p, failed := d.PlanRemove(ctx, r.Application, at, nil)
+		if failed == nil && len(p.Clusters) == 1 && p.Clusters[0].State == ClusterPlanned && !p.Clusters[0].Recycled {
+			continue // it is not there any more, or runs again
+		}
+		if failed == nil {
+			_, failed = d.Apply(ctx, p, nil)
+		}
+		if failed != nil {
 			err = errors.Join(err, failed)
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 
 // seal computes the hash of a cluster's part.
 func (c *ClusterPlan) seal() error {
-	data, err := json.Marshal([]any{c.Cluster, c.UID, c.Abilities, c.From, c.Revision, c.Changes})
+	data, err := json.Marshal([]any{c.Cluster, c.UID, c.Abilities, c.From, c.Revision, c.Recycled, c.Changes})
 	sum := sha256.Sum256(data)
 	c.Hash = hex.EncodeToString(sum[:])
 	return err
