@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -124,7 +125,7 @@ func (d *Deployer) planCopy(ctx context.Context, from Source, to Target, o *Copy
 	if err != nil {
 		return nil, err
 	}
-	if err := o.apart(doc, app, own, to); err != nil {
+	if to, err = d.reading(ctx, app.Metadata.Name, to); err != nil { // which names the clusters
 		return nil, err
 	}
 	lineage, err := doc.lineage()
@@ -140,6 +141,9 @@ func (d *Deployer) planCopy(ctx context.Context, from Source, to Target, o *Copy
 	}
 	maps.Copy(answers, o.Answers)
 	maps.Copy(images, o.Images)
+	if err := o.apart(doc, app, own, answers, to); err != nil {
+		return nil, err
+	}
 	plan := &PlanOptions{Answers: answers, Images: images, Overrides: append(own, o.Overrides...), ClusterOverrides: o.ClusterOverrides, Bindings: bound,
 		Adopt: o.Adopt, Yield: o.Yield, DataLoss: o.DataLoss, OnEvent: o.OnEvent}
 	p, err := d.newPlan(ctx, KindCopy, app, to, plan, lineage)
@@ -210,55 +214,105 @@ func (o *CopyOptions) override(app *appmodel.Application, dropped []render.NeedR
 	return []*appmodel.Override{own}, nil
 }
 
-// apart refuses a copy that would take its source's place: its objects, or its
-// addresses.
-func (o *CopyOptions) apart(doc *document, app *appmodel.Application, own []*appmodel.Override, to Target) error {
-	if to.Namespace == "" {
-		to.Namespace = app.Metadata.Name
-	}
+// apart refuses a copy that would take its source's place: its objects, its
+// addresses, or its data.
+func (o *CopyOptions) apart(doc *document, app *appmodel.Application, own []*appmodel.Override, answers map[string]appmodel.JSON, to Target) error {
 	beside := slices.ContainsFunc(to.Clusters, func(name string) bool { return slices.Contains(doc.source.Target.Clusters, name) })
 	if !beside {
 		return nil
 	}
-	if app.Metadata.Name == doc.app.Metadata.Name && to.Namespace == doc.source.Target.Namespace {
+	together := to.Namespace == doc.source.Target.Namespace
+	if app.Metadata.Name == doc.app.Metadata.Name && together {
 		return fmt.Errorf("%w: the copy would be the source itself, in namespace %s; give another name, namespace or cluster", appspan.ErrInvalid, to.Namespace)
 	}
-	after, _, err := appmodel.Apply(app, append(slices.Clone(own), o.Overrides...)...)
+	source, params, err := appmodel.Resolve(doc.app, doc.answers)
 	if err != nil {
 		return err
 	}
-	taken := hostsOf(doc.app)
-	var both []string
-	for _, h := range slices.Sorted(maps.Keys(hostsOf(after))) {
-		if taken[h] && !strings.Contains(h, "${") {
-			both = append(both, h)
-		}
+	taken, claims := hostsOf(source, params), claimsOf(source)
+	resolved, params, err := appmodel.Resolve(app, answers)
+	if err != nil {
+		return err
 	}
-	if len(both) > 0 {
+	after, _, err := appmodel.Apply(resolved, append(slices.Clone(own), o.Overrides...)...)
+	if err != nil {
+		return err
+	}
+	if both := common(taken, hostsOf(after, params)); len(both) > 0 {
 		return fmt.Errorf("%w: on the cluster of its source, the copy would have the same host names: %s; map them in CopyOptions.Hosts", appspan.ErrInvalid, strings.Join(both, ", "))
+	}
+	if both := common(claims, claimsOf(after)); together && len(both) > 0 {
+		return fmt.Errorf("%w: in the namespace of its source, the copy would write to the same claims: %s; name others by an override, or another namespace", appspan.ErrInvalid, strings.Join(both, ", "))
 	}
 	return nil
 }
 
-func hostsOf(app *appmodel.Application) map[string]bool {
+// common are the names that both have.
+func common(a, b map[string]bool) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(b)), func(name string) bool { return !a[name] })
+}
+
+// claimsOf are the claims that an application takes over.
+func claimsOf(app *appmodel.Application) map[string]bool {
 	out := map[string]bool{}
-	for i := range app.Routes {
-		r := &app.Routes[i]
-		if !r.IsEnabled() {
-			continue
-		}
-		if r.HTTP != nil {
-			for _, h := range r.HTTP.Hosts {
-				out[h] = true
+	note := func(volumes []appmodel.Volume) {
+		for _, v := range volumes {
+			if v.Claim != "" {
+				out[v.Claim] = true
 			}
 		}
-		if r.TLS != nil {
-			for _, h := range r.TLS.Hosts {
+	}
+	note(app.Volumes)
+	for _, c := range app.Components {
+		note(c.Volumes)
+	}
+	return out
+}
+
+// hostsOf are the host names of an application, as they are on one cluster.
+func hostsOf(app *appmodel.Application, params map[string]appmodel.JSON) map[string]bool {
+	out := map[string]bool{}
+	note := func(hosts []string) {
+		for _, h := range hosts {
+			if h, ok := hostOf(h, app, params); ok {
 				out[h] = true
 			}
 		}
 	}
+	for i := range app.Routes {
+		r := &app.Routes[i]
+		switch {
+		case !r.IsEnabled():
+		case r.HTTP != nil:
+			note(r.HTTP.Hosts)
+		case r.TLS != nil:
+			note(r.TLS.Hosts)
+		}
+	}
 	return out
+}
+
+// hostOf expands a host name, as far as it is known before it is rendered: what
+// the cluster says is the same for all on it. What a group says may differ.
+func hostOf(host string, app *appmodel.Application, params map[string]appmodel.JSON) (string, bool) {
+	t, err := appmodel.ParseTemplate(host)
+	if err != nil {
+		return "", false
+	}
+	text, err := t.Expand(func(ref appmodel.TemplateRef) (string, error) {
+		switch ref.Scope {
+		case "param":
+			var s string
+			err := json.Unmarshal(params[ref.Path[0]], &s)
+			return s, err
+		case "app":
+			return app.Metadata.Name, nil
+		case "cluster":
+			return "${" + ref.String() + "}", nil
+		}
+		return "", appspan.ErrUnsupported
+	})
+	return text, err == nil
 }
 
 // outside are the needs that lead out of an application.
