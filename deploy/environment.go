@@ -298,7 +298,8 @@ func (e *Environments) chain(ctx context.Context, env *Environment) error {
 }
 
 // Delete removes an environment from the records. What runs goes on running.
-// One from which another is promoted is appspan.ErrPrecondition.
+// One from which another is promoted is appspan.ErrPrecondition. To delete one
+// that has gates takes appspan.VerbApprove as well.
 func (e *Environments) Delete(ctx context.Context, application, name string) error {
 	env, revision, err := e.load(ctx, application, name)
 	if err != nil {
@@ -306,6 +307,11 @@ func (e *Environments) Delete(ctx context.Context, application, name string) err
 	}
 	if err := e.authorize(ctx, appspan.VerbDelete, &env); err != nil {
 		return err
+	}
+	if !env.Gates.IsZero() { // or one without would take its place
+		if err := e.authorize(ctx, appspan.VerbApprove, &env); err != nil {
+			return err
+		}
 	}
 	for other, err := range e.list(ctx, application+"/") {
 		if err != nil {

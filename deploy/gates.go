@@ -120,18 +120,20 @@ func (k PlanKind) gated() bool {
 	return slices.Contains([]PlanKind{KindDeploy, KindCopy, KindPromote, KindImage}, k)
 }
 
-// unpassed says why a cluster's part may not be applied but through a pipeline.
+// unpassed says why a cluster's part may not be applied but through a pipeline:
+// one that takes it through the gates of the environment that is there.
 func (a *applier) unpassed() error {
-	if !a.plan.Kind.gated() || a.options.passed {
+	if !a.plan.Kind.gated() {
 		return nil
 	}
-	name := ""
-	if env := a.plan.intent.means(a.part.Cluster).Environment; env != nil && !env.Gates.IsZero() {
-		name = env.Name
-	} else if r := a.fresh.work.live.state.record; r.runs() {
+	env, name := a.plan.intent.means(a.part.Cluster).Environment, ""
+	if r := a.fresh.work.live.state.record; r.runs() {
 		name = r.Gated
 	}
-	if name == "" {
+	if name == "" && env != nil && !env.Gates.IsZero() {
+		name = env.Name
+	}
+	if name == "" || a.options.passed && env != nil && env.Name == name {
 		return nil
 	}
 	return fmt.Errorf("%w: environment %s has gates; begin it with Pipeline.Deploy or Pipeline.Promote, or roll back", appspan.ErrPrecondition, name)

@@ -368,3 +368,33 @@ func TestARemovalLeavesWhatIsDeployedMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+func TestGatesAreNotPassedThroughAnotherEnvironmentOfTheSamePlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(t, deploy.Environment{Gates: deploy.Gates{Approvals: 1, Approvers: []string{"operators"}}}, nil)
+		c.begin(shop(t))
+		c.through()
+		s, err := c.Pipeline.For(dev).Promote(t.Context(), "shop", "production", nil)
+		require.NoError(t, err)
+		c.through()
+		s, err = c.Pipeline.Get(t.Context(), "shop", s.ID)
+		require.NoError(t, err)
+		_, err = c.Pipeline.For(operator).Approve(t.Context(), "shop", s.ID, s.PlanHash, "")
+		require.NoError(t, err)
+		c.through()
+		require.Equal(t, deploy.StageDone, c.in("production").State)
+		c.put(deploy.Environment{Application: "shop", Name: "backdoor", Target: production, Overrides: hosts(t, "live.example.com")})
+		_, err = c.Pipeline.For(dev).Deploy(t.Context(), "shop", "backdoor", shop(t, "web:1", "evil:1"), nil)
+		require.NoError(t, err)
+		c.through()
+		require.Equal(t, deploy.StageFailed, c.in("backdoor").State, "%+v", c.in("backdoor"))
+		require.Contains(t, c.in("backdoor").Clusters[0].Error, "environment production has gates")
+		require.NotContains(t, fmt.Sprint(c.get("b", liveWeb)["spec"]), "evil")
+
+		d := c.asked(allows(func(_ appspan.Subject, a appspan.Access) bool { return a.Verb != appspan.VerbApprove }))
+		envs, err := deploy.NewEnvironments(c.staged.records, d)
+		require.NoError(t, err)
+		require.ErrorIs(t, envs.Delete(t.Context(), "shop", "production"), appspan.ErrDenied, "one without gates would take its place")
+	})
+}
