@@ -231,6 +231,9 @@ func (p *Pipeline) audit(ctx context.Context, verb appspan.Verb, s *Stage, outco
 	return nil
 }
 
+// Access is what somebody must be allowed to hear of a stage.
+func (s Stage) Access() appspan.Access { return s.access(appspan.VerbRead) }
+
 func (s *Stage) access(verb appspan.Verb) appspan.Access {
 	return appspan.Access{Verb: verb, Resource: "environment", Team: s.Team, Application: s.Application}
 }
@@ -281,6 +284,27 @@ func (p *Pipeline) List(ctx context.Context, application string) iter.Seq2[Stage
 		}
 		if failed != nil {
 			yield(Stage{}, failed)
+		}
+	}
+}
+
+// Watch yields every stage that the subject may read, and then each change of
+// one, until ctx ends. An error comes last: of records that cannot be used any
+// more, or ctx's.
+func (p *Pipeline) Watch(ctx context.Context) iter.Seq2[Stage, error] {
+	return func(yield func(Stage, error) bool) {
+		for e, err := range p.records.Watch(ctx, stageKeys, nil) {
+			if err != nil {
+				yield(Stage{}, err)
+				return
+			}
+			if e.Type != storage.Added && e.Type != storage.Modified {
+				continue
+			}
+			r, err := decodeStage(e.Record)
+			if err == nil && p.authorize(ctx, appspan.VerbRead, &r.Stage) == nil && !yield(r.Stage, nil) {
+				return
+			}
 		}
 	}
 }
