@@ -47,12 +47,15 @@ const (
 
 // Access is one question to an [Authorizer].
 type Access struct {
-	Verb Verb
+	Verb Verb `json:"verb"`
 	// Resource is the kind of thing: "application", "cluster", "team", ….
-	Resource string
+	Resource string `json:"resource"`
 	// Team, Cluster, Namespace and Application say where; empty is "none" or
 	// "any".
-	Team, Cluster, Namespace, Application string
+	Team        string `json:"team,omitempty"`
+	Cluster     string `json:"cluster,omitempty"`
+	Namespace   string `json:"namespace,omitempty"`
+	Application string `json:"application,omitempty"`
 }
 
 // String is the access as an error shows it.
