@@ -78,6 +78,21 @@ func (in *intent) means(clusterName string) *meaning {
 	return &in.meaning
 }
 
+// sign is a keyed hash of what is meant for a cluster: a promotion, a copy and a
+// recovery begin with that, so it is released also where no object changes.
+func (d *Deployer) sign(m *meaning, app resolvedApplication) (string, error) {
+	data, err := json.Marshal(struct {
+		Meaning *meaning
+		Images  map[string]string `json:",omitempty"`
+		Bound   []boundNeed       `json:",omitempty"`
+	}{m, app.images, app.bound})
+	return d.opts.Keys.Digest("deploy meaning", data)[:32], err
+}
+
+// means reports whether that is meant which a signature is of. A record that has
+// none does not know.
+func (r *record) means(signature string) bool { return r.Meant == "" || r.Meant == signature }
+
 // resolvedIntent is what runs on a cluster: the application with answers and
 // overrides, the answers, and the images that take the place of others.
 type resolvedIntent struct {

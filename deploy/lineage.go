@@ -39,6 +39,15 @@ type storedLineage struct {
 	Base json.RawMessage `json:"base"`
 }
 
+// same reports whether a lineage is that of a record; who promoted the same again
+// is where it was.
+func (l *storedLineage) same(recorded *Lineage) bool {
+	if l == nil || recorded == nil {
+		return l == nil && recorded == nil
+	}
+	return l.Hash == recorded.Hash && sameOrigin(l.From, recorded.From)
+}
+
 // document is what a copy or a promotion takes from its source: the
 // application before answers, with the overrides that all its clusters have.
 type document struct {

@@ -85,7 +85,8 @@ type ClusterPlan struct {
 	// Recycled: the application is in the recycle bin.
 	Recycled bool `json:"recycled,omitempty"`
 	// Asked: what is asked of components beside the application changes (see
-	// [Command]), also when no object does, as when a stopped one is scaled.
+	// [Command]), or what is meant or was promoted, also when no object does: as
+	// when a stopped one is scaled, or a conflict decided.
 	Asked bool `json:"asked,omitempty"`
 	// Layers are the overrides that were applied here, in their order, and
 	// what each changed.

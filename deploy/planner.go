@@ -166,6 +166,8 @@ type work struct {
 	grown []*desired
 	// states are what components are asked to be after this.
 	states states
+	// meant is what tells that which is meant from something else.
+	meant string
 	// release is what jobs that run at each release are made for.
 	release string
 	// services must have endpoints when the application is ready.
@@ -241,7 +243,13 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 		last := r.newest()
 		out.Unfinished = p.Kind != KindRemove && (last == nil || last.State != ReleaseDeployed)
 	}
-	out.Asked = p.Kind != KindRemove && l.state.record.runs() && !w.states.same(l.state.record.States)
+	if p.Kind != KindRemove {
+		if w.meant, err = d.sign(p.intent.means(l.cluster.Name()), w.app); err != nil {
+			return err
+		}
+		r := l.state.record
+		out.Asked = r.runs() && !(w.states.same(r.States) && r.means(w.meant) && (p.Kind != KindRollback && w.app.lineage == nil || w.app.lineage.same(r.Lineage)))
+	}
 	if out.begins() {
 		out.Revision++
 	}

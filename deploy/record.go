@@ -103,6 +103,9 @@ type record struct {
 	States states `json:"states,omitempty"`
 	// Heals are what was healed of late.
 	Heals []healed `json:"heals,omitempty"`
+	// Meant tells that which is meant from something else, also where no object
+	// is another; see Deployer.sign.
+	Meant string `json:"meant,omitempty"`
 	// Lineage is where the application comes from; the releases hold more.
 	Lineage *Lineage `json:"lineage,omitempty"`
 	// Recycled says that it was removed, and may be brought back.

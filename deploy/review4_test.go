@@ -398,3 +398,60 @@ func TestGatesAreNotPassedThroughAnotherEnvironmentOfTheSamePlace(t *testing.T) 
 		require.ErrorIs(t, envs.Delete(t.Context(), "shop", "production"), appspan.ErrDenied, "one without gates would take its place")
 	})
 }
+
+func TestWhatChangesNoObjectIsReleasedTooIfItIsMeant(t *testing.T) {
+	t.Parallel()
+	t.Run("a conflict that is decided is decided", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := two(t)
+			w.deployed(shop(t), on("a"))
+			w.copied(nil)
+			_, err := w.Deploy(t.Context(), shop(t, "value: hello", "value: willkommen"), production, nil)
+			require.NoError(t, err)
+			w.deployed(shop(t, "value: hello", "value: good day"), on("a"))
+			p, err := w.PlanPromotion(t.Context(), "shop", production, &deploy.PromotionOptions{Defaults: true})
+			require.NoError(t, err)
+			require.Empty(t, p.Changes)
+			require.False(t, p.Plan.Empty(), "what it was made from is another")
+			_, err = w.Apply(t.Context(), p.Plan, nil)
+			require.NoError(t, err)
+			p, err = w.PlanPromotion(t.Context(), "shop", production, nil)
+			require.NoError(t, err, "nobody is asked again")
+			require.True(t, p.Plan.Empty())
+		})
+	})
+	t.Run("an environment is recorded with what runs there already", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s := newStaged(t)
+			s.deployed(shop(t), on("a"))
+			s.stages()
+			s.apply(s.Environments.PlanDeploy(t.Context(), "shop", "development", shop(t), nil))
+			p, err := s.Environments.PlanDeploy(t.Context(), "shop", "development", shop(t), nil)
+			require.NoError(t, err)
+			require.True(t, p.Empty())
+			records := storage.NewRecords(memstore.NewRecords(), nil)
+			defer records.Close()
+			fresh, err := deploy.NewEnvironments(records, s.Deployer)
+			require.NoError(t, err)
+			r, err := fresh.Recover(t.Context(), on("a"))
+			require.NoError(t, err)
+			require.Equal(t, []string{"shop/development"}, r.Restored)
+		})
+	})
+	t.Run("a command, a second time, is nothing", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := two(t)
+			_, err := w.Deploy(t.Context(), shop(t, "value: hello", `value: "<hello> & more"`), on("a"), &deploy.DeployOptions{Plan: deploy.PlanOptions{
+				Images: map[string]string{"registry.example.com/web:1": "mirror.example.com/web:1"}}})
+			require.NoError(t, err)
+			for range 2 {
+				r, err := w.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindRedeploy}, nil)
+				require.NoError(t, err)
+				require.Equal(t, deploy.OutcomeUnchanged, r.Cluster("a").Outcome)
+			}
+		})
+	})
+}

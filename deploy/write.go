@@ -117,7 +117,7 @@ func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *recor
 	}
 	r.Revision++
 	r.Release = w.release
-	r.States = w.states
+	r.States, r.Meant = w.states, w.meant
 	for _, k := range kindsOf(w.objects) {
 		if !slices.Contains(r.Kinds, k) {
 			r.Kinds = append(r.Kinds, k)
