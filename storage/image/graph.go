@@ -136,6 +136,9 @@ func (g *graph) keep(ctx context.Context, desc ocispec.Descriptor, data []byte) 
 	if g.manifests[desc.Digest] != nil {
 		return nil, nil
 	}
+	if err := unambiguous(desc, data); err != nil {
+		return nil, err
+	}
 	g.manifests[desc.Digest] = data
 	g.order = append(g.order, desc)
 	successors, err := content.Successors(ctx, fetcher(data), desc)
@@ -160,6 +163,26 @@ func (g *graph) keep(ctx context.Context, desc ocispec.Descriptor, data []byte) 
 		}
 	}
 	return below, nil
+}
+
+// unambiguous refuses a document that is something else than it is called, or
+// an index to one reader and an image to another (CVE-2021-41190): what it
+// consists of would stay behind.
+func unambiguous(desc ocispec.Descriptor, data []byte) error {
+	var doc struct {
+		MediaType string          `json:"mediaType"`
+		Manifests json.RawMessage `json:"manifests"`
+		Config    json.RawMessage `json:"config"`
+		Layers    json.RawMessage `json:"layers"`
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		return fmt.Errorf("%w: manifest %s: %w", appspan.ErrCorrupt, desc.Digest, err)
+	}
+	image := doc.Config != nil || doc.Layers != nil
+	if doc.MediaType != "" && doc.MediaType != desc.MediaType || isIndex(desc.MediaType) && image || !isIndex(desc.MediaType) && doc.Manifests != nil {
+		return fmt.Errorf("%w: manifest %s is called %q, and is something else or that besides", appspan.ErrCorrupt, desc.Digest, desc.MediaType)
+	}
+	return nil
 }
 
 // successors is content.Successors from what was read.
