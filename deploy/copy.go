@@ -328,6 +328,17 @@ func outside(app *appmodel.Application) []render.NeedRef {
 	return out
 }
 
+// OutsideNeeds lists the needs of an application that lead out of it: what it has
+// to be bound to.
+func OutsideNeeds(app *appmodel.Application) []OutsideNeed {
+	var out []OutsideNeed
+	for _, ref := range outside(app) {
+		n := needOf(app, ref)
+		out = append(out, OutsideNeed{NeedRef: ref, Application: n.Application, Team: n.Team})
+	}
+	return out
+}
+
 // Dependencies lists the needs of a running application that lead out of it:
 // what a copy has to be told of.
 func (d *Deployer) Dependencies(ctx context.Context, from Source) ([]OutsideNeed, error) {
@@ -336,10 +347,9 @@ func (d *Deployer) Dependencies(ctx context.Context, from Source) ([]OutsideNeed
 		return nil, err
 	}
 	ends := endpoints(doc.bound)
-	var out []OutsideNeed
-	for _, ref := range outside(doc.app) {
-		n := needOf(doc.app, ref)
-		out = append(out, OutsideNeed{NeedRef: ref, Application: n.Application, Team: n.Team, Bound: ends[ref].Host})
+	out := OutsideNeeds(doc.app)
+	for i := range out {
+		out[i].Bound = ends[out[i].NeedRef].Host
 	}
 	return out, nil
 }

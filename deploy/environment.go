@@ -224,44 +224,66 @@ func (e *Environments) open(rec storage.Record) (Environment, error) {
 // names must be there, and must not lead back to it. To change gates takes
 // appspan.VerbApprove as well.
 func (e *Environments) Put(ctx context.Context, env Environment) error {
-	if env.Target.Team == "" {
-		env.Target.Team = e.d.subject.Team
+	return e.Change(ctx, env.Application, env.Name, func(*Environment) (Environment, error) { return env, nil })
+}
+
+// Change makes or changes an environment as [Environments.Put] does, by what edit
+// makes of the one that is there, or of nil. It is called again when somebody else
+// was faster; its error ends the change and is returned. Its names stay as they
+// are.
+func (e *Environments) Change(ctx context.Context, application, name string, edit func(*Environment) (Environment, error)) error {
+	key := (&Environment{Application: application, Name: name}).key()
+	if !namespaceName.MatchString(application) || !namespaceName.MatchString(name) {
+		return (&Environment{Application: application, Name: name}).check()
 	}
+	_, err := e.records.Update(ctx, key, func(old []byte) ([]byte, error) {
+		var before *Environment
+		if old != nil {
+			found, err := e.open(storage.Record{Key: key, Value: old})
+			if err != nil {
+				return nil, err
+			}
+			if err := e.authorize(ctx, appspan.VerbUpdate, &found); err != nil { // it may be another team's
+				return nil, err
+			}
+			before = &found
+		}
+		env, err := edit(before)
+		if err != nil {
+			return nil, err
+		}
+		if env.Target.Team == "" {
+			env.Target.Team = e.d.subject.Team
+		}
+		env.Application, env.Name = application, name
+		return e.changed(ctx, before, &env)
+	})
+	return err
+}
+
+// changed checks a change, and is the record of it.
+func (e *Environments) changed(ctx context.Context, before, env *Environment) ([]byte, error) {
 	if env.Target.Namespace == "" {
 		env.Target.Namespace = env.Application
 	}
 	if err := env.check(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.d.sameTeam(env.Application, env.Target); err != nil {
-		return err
+		return nil, err
 	}
-	if err := e.authorize(ctx, appspan.VerbUpdate, &env); err != nil {
-		return err
+	if err := e.authorize(ctx, appspan.VerbUpdate, env); err != nil {
+		return nil, err
 	}
-	if err := e.chain(ctx, &env); err != nil {
-		return err
-	}
-	data, err := e.seal(&env)
-	if err != nil {
-		return err
-	}
-	_, err = e.records.Update(ctx, env.key(), func(old []byte) ([]byte, error) {
-		if old == nil {
-			return data, nil
-		}
-		before, err := e.open(storage.Record{Key: env.key(), Value: old})
-		if err != nil {
+	if before != nil && !before.Gates.same(env.Gates) { // or they would hold nobody who may change it
+		if err := e.authorize(ctx, appspan.VerbApprove, before); err != nil {
 			return nil, err
 		}
-		if !before.Gates.same(env.Gates) { // or they would hold nobody who may change it
-			if err := e.authorize(ctx, appspan.VerbApprove, &before); err != nil {
-				return nil, err
-			}
-		}
-		return data, e.authorize(ctx, appspan.VerbUpdate, &before) // it may be another team's
-	})
-	return err
+	}
+	if err := e.chain(ctx, env); err != nil {
+		return nil, err
+	}
+	return e.seal(env)
 }
 
 func (e *Environments) seal(env *Environment) ([]byte, error) {
