@@ -23,6 +23,8 @@ const maxPods = 20_000
 type podQuery struct {
 	labels    string
 	component string // empty: the pods' labels say it
+	// installation is whose they are, if their labels say so; empty: anybody's.
+	installation string
 }
 
 // podQueries are the queries for all pods of an application: by its label,
@@ -34,7 +36,7 @@ func (d *Deployer) podQueries(ctx context.Context, c *cluster.Cluster, s scope) 
 		return nil, err
 	}
 	byLabel := appmodel.LabelApplication + "=" + s.application
-	queries := []podQuery{{labels: byLabel}}
+	queries := []podQuery{{labels: byLabel, installation: s.installation}}
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
 		if !info.Has("apps/v1", kind) {
 			continue
@@ -55,7 +57,7 @@ func (d *Deployer) podQueries(ctx context.Context, c *cluster.Cluster, s scope) 
 				continue
 			}
 			if selector, err := metav1.LabelSelectorAsSelector(w.Spec.Selector); err == nil && !selector.Empty() {
-				queries = append(queries, podQuery{selector.String(), obj.Labels[appmodel.LabelComponent]})
+				queries = append(queries, podQuery{selector.String(), obj.Labels[appmodel.LabelComponent], s.installation})
 			}
 		}
 	}
@@ -76,6 +78,9 @@ type pod struct {
 
 // read decodes a pod that the query selected; false: it is none.
 func (q podQuery) read(obj driver.Object) (pod, bool) {
+	if whose := obj.Labels[appmodel.LabelInstallation]; q.installation != "" && whose != "" && whose != q.installation {
+		return pod{}, false
+	}
 	p := pod{ref: obj.Ref, uid: obj.UID, component: cmp.Or(q.component, obj.Labels[appmodel.LabelComponent])}
 	err := json.Unmarshal(obj.JSON, &p.Pod)
 	return p, err == nil && len(p.Spec.Containers) > 0

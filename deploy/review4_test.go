@@ -455,3 +455,22 @@ func TestWhatChangesNoObjectIsReleasedTooIfItIsMeant(t *testing.T) {
 		})
 	})
 }
+
+func TestPodsOfAnotherInstallationAreNotReached(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), on("a"))
+		foreign, err := driver.NewObject(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "theirs", "namespace": "shop",
+			"labels": map[string]string{appmodel.LabelApplication: "shop", appmodel.LabelComponent: "web", appmodel.LabelInstallation: "other"}},
+			"spec": map[string]any{"containers": []any{map[string]any{"name": "web", "image": "web:1"}}}})
+		require.NoError(t, err)
+		_, err = w.fakes["a"].Apply(t.Context(), foreign, driver.ApplyOptions{Manager: "kubectl"})
+		require.NoError(t, err)
+		require.ErrorIs(t, w.Exec(t.Context(), "shop", on("a"), &deploy.ExecOptions{Pod: "theirs", Command: []string{"true"}}), appspan.ErrNotFound)
+		for l, err := range w.Logs(t.Context(), "shop", on("a"), nil) {
+			require.NoError(t, err)
+			require.NotEqual(t, "theirs", l.Pod)
+		}
+	})
+}
