@@ -45,6 +45,31 @@ func account(err error, secrets []string) string {
 	return cut(lines[0], maxAccount-len(more)) + more
 }
 
+// discreet is an error whose text has no value of a secret of the application,
+// which a server may have repeated: results and journals keep it whole.
+type discreet struct {
+	text string
+	err  error
+}
+
+func (e *discreet) Error() string { return e.text }
+func (e *discreet) Unwrap() error { return e.err }
+
+// withhold takes secrets out of the text of an error.
+func withhold(err error, secrets []string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	for _, s := range secrets {
+		text = strings.ReplaceAll(text, s, appmodel.Redacted)
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &discreet{text, err}
+}
+
 // printable replaces what does not print by spaces, several by one.
 func printable(line string) string {
 	line = strings.Map(func(r rune) rune {

@@ -271,6 +271,9 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 	if wrote {
 		err = errors.Join(err, d.audit(ctx, verb, p, part.Cluster, seen, err))
 	}
+	if err != nil {
+		err = withhold(err, cmp.Or(seen, part.work).secretTexts())
+	}
 	r.err = err
 	if err == nil {
 		if r.Outcome == "" {

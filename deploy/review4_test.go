@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/appspan-dev/appspan/cluster/fault"
 	"github.com/appspan-dev/appspan/deploy"
 	"github.com/appspan-dev/appspan/storage"
+	"github.com/appspan-dev/appspan/storage/journal"
 	"github.com/appspan-dev/appspan/storage/memstore"
 )
 
@@ -473,4 +475,44 @@ func TestPodsOfAnotherInstallationAreNotReached(t *testing.T) {
 			require.NotEqual(t, "theirs", l.Pod)
 		}
 	})
+}
+
+func TestASecretThatAServerRepeatsIsNeitherInResultsNorInRecords(t *testing.T) {
+	t.Parallel()
+	const secret = "c0rrect-horse-battery"
+	for _, journalled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := two(t)
+			broken := fault.New(w.fakes["a"], fault.Rule{Op: fault.Apply, Kind: "StatefulSet", Err: fmt.Errorf("%w: admission refuses %q", appspan.ErrInvalid, secret)})
+			set, err := cluster.NewSet(cluster.New("a", broken, nil))
+			require.NoError(t, err)
+			defer set.Close()
+			store := memstore.NewRecords()
+			records := storage.NewRecords(store, nil)
+			defer records.Close()
+			o := &deploy.Options{Installation: "test", Keys: w.keys, Authorizer: appspan.AllowAll{}}
+			if journalled {
+				o.Journal, err = journal.New(records, nil)
+				require.NoError(t, err)
+			}
+			d, err := deploy.New(set, o)
+			require.NoError(t, err)
+			app := shop(t, "generate: {length: 20}", "value: "+secret)
+			heard := &recorder{}
+			r, err := d.Deploy(t.Context(), app, on("a"), &deploy.DeployOptions{Apply: deploy.ApplyOptions{OnEvent: heard.hear}})
+			require.ErrorIs(t, err, appspan.ErrInvalid)
+			for _, told := range []any{r, heard.events} {
+				data, err := json.Marshal(told)
+				require.NoError(t, err)
+				require.NotContains(t, string(data), secret)
+			}
+			require.NotContains(t, err.Error(), secret)
+			if journalled {
+				for rec, err := range records.List(t.Context(), "") {
+					require.NoError(t, err)
+					require.NotContains(t, string(rec.Value), secret, rec.Key)
+				}
+			}
+		})
+	}
 }
