@@ -38,8 +38,11 @@ type ApplyOptions struct {
 	// OnEvent hears how it goes.
 	OnEvent func(appspan.Event)
 
-	passed bool   // the gates of its environment
-	key    string // of the operation: the same one again
+	// Key, where there is a journal, makes the operation the same one again: see
+	// journal.Intent.
+	Key string
+
+	passed bool // the gates of its environment
 }
 
 func (o *ApplyOptions) normal() ApplyOptions {
@@ -144,23 +147,14 @@ func (r *Result) Cluster(name string) *ClusterResult {
 // of the clusters. When the context ends, nothing new is begun, what is under
 // way gets ten seconds, and readiness is not awaited.
 func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Result, error) {
-	if p == nil {
-		return nil, fmt.Errorf("apply: %w: no plan", appspan.ErrInvalid)
-	}
-	if p.Installation != d.opts.Installation {
-		return nil, fmt.Errorf("apply of %s: %w: the plan is of installation %q, this is %q", p.Application, appspan.ErrInvalid, p.Installation, d.opts.Installation)
-	}
-	if err := p.open(d); err != nil {
-		return nil, err
-	}
-	if err := d.sameTeam(p.Application, p.Target); err != nil {
+	if err := d.applicable(p); err != nil {
 		return nil, err
 	}
 	return d.apply(ctx, p, opts.normal())
 }
 
 func (d *Deployer) apply(ctx context.Context, p *Plan, o ApplyOptions) (*Result, error) {
-	if d.opts.Journal != nil && (p.changes() || o.key != "") {
+	if d.opts.Journal != nil && (p.changes() || o.Key != "") {
 		return d.operate(ctx, p, false, o)
 	}
 	return d.carryOut(ctx, p, false, o)
@@ -266,6 +260,9 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 		if wrote = a.began; wrote {
 			seen = a.fresh.work
 		}
+		if noted := a.indexed(ctx); noted != nil {
+			r.Notes = append(r.Notes, "the list of applications is not up to date: "+account(noted, nil))
+		}
 	}
 	r.Finished = time.Now().UTC()
 	if wrote {
@@ -331,6 +328,7 @@ type applier struct {
 	fresh  *ClusterPlan // the part as it would be planned now
 	record *record      // as it was written last
 	began  bool         // something was written
+	gone   bool         // nothing knows of the application any more
 	eyes   *follower    // what the cluster is seen to do, once needed
 
 	told map[string]status.Value // what events have said of components

@@ -11,6 +11,7 @@ import (
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/deploy/status"
+	"github.com/appspan-dev/appspan/storage"
 	"github.com/appspan-dev/appspan/storage/journal"
 	"github.com/appspan-dev/appspan/storage/seal"
 )
@@ -52,6 +53,9 @@ type Options struct {
 	// that another process that runs the journal finishes it when this one
 	// dies. One Deployer of an installation may have a journal.
 	Journal *journal.Journal
+	// Records, when set, hold an index of what was deployed where; see
+	// [Deployer.List].
+	Records *storage.Records
 	// Logger hears what no caller is told; nil discards.
 	Logger *slog.Logger
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -62,22 +61,10 @@ func (l *localRuns) put(id string, run *localRun) {
 
 // operate applies a plan as an operation of the journal.
 func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOptions) (*Result, error) {
-	verb := p.Kind.verb()
-	for _, c := range p.Target.Clusters { // nobody who may not deploy writes operations
-		if err := d.authorize(ctx, verb, p.Application, p.Target, c); err != nil {
-			return nil, err
-		}
-	}
-	body, err := json.Marshal(operationBody{Plan: p, Direct: direct, Wait: o.Wait, ReadyTimeout: o.ReadyTimeout, FailAfter: o.FailAfter, Passed: o.passed})
+	j := d.opts.Journal
+	op, err := d.writeDown(ctx, p, direct, o)
 	if err != nil {
 		return nil, err
-	}
-	j := d.opts.Journal
-	op, err := j.Begin(ctx, journal.Intent{Kind: operationKind(d.opts.Installation), Key: o.key, Subject: d.subject, PlanHash: p.Hash, Body: body,
-		About: map[string]string{"action": string(p.Kind), "application": p.Application, "namespace": p.Target.Namespace, "team": p.Target.Team,
-			"clusters": strings.Join(p.Target.Clusters, ",")}})
-	if err != nil {
-		return nil, fmt.Errorf("%s of %s could not be written down, and nothing was done: %w", p.Kind, p.Application, err)
 	}
 	run := &localRun{}
 	if op.PlanHash == p.Hash { // else it was begun with another plan, and ends with that
@@ -89,13 +76,10 @@ func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOpt
 	op, err = j.Execute(ctx, op.ID, &journal.ExecuteOptions{OnEvent: events.send})
 	events.close()
 	result := run.result
-	if result == nil && len(op.Outcome) > 0 { // another process has executed it
-		result = &Result{}
-		if err := json.Unmarshal(op.Outcome, result); err != nil {
-			return nil, fmt.Errorf("operation %s: %w: its outcome: %w", op.ID, appspan.ErrCorrupt, err)
-		}
-		for i := range result.Clusters {
-			result.Clusters[i].restore()
+	if result == nil { // another process has executed it
+		var corrupt error
+		if result, corrupt = d.ResultOf(op); corrupt != nil {
+			return nil, corrupt
 		}
 	}
 	if err != nil {

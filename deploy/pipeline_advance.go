@@ -345,7 +345,7 @@ func (w *stageWalk) toApply(ctx context.Context, r *stageRecord, env *Environmen
 	}
 	w.planned = nil
 	o := w.opts.Apply.normal()
-	o.passed, o.key = true, fmt.Sprintf("stage/%s/%d", r.ID, r.Attempt)
+	o.passed, o.Key = true, fmt.Sprintf("stage/%s/%d", r.ID, r.Attempt)
 	result, err := w.d.apply(ctx, plan, o)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

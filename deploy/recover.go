@@ -58,6 +58,8 @@ type RecoveredOn struct {
 	// Recycled: it was removed and may be restored.
 	Recycled bool     `json:"recycled,omitempty"`
 	Lineage  *Lineage `json:"lineage,omitempty"`
+
+	listed ListedOn
 }
 
 // Missed is a cluster, or an application on it, that could not be read.
@@ -119,6 +121,9 @@ func (e *Environments) Recover(ctx context.Context, to Target) (*Recovery, error
 	var errs []error
 	for _, m := range r.Missed {
 		errs = append(errs, m.err)
+	}
+	for i := range r.Applications {
+		errs = append(errs, e.d.reindex(ctx, &r.Applications[i]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(found.environments)) {
 		errs = append(errs, e.putBack(ctx, found.environments[key], r))
@@ -197,7 +202,7 @@ func (d *Deployer) recoverOne(ctx context.Context, c *cluster.Cluster, p placed,
 	if err != nil || st == nil {
 		return err
 	}
-	on := RecoveredOn{Cluster: c.Name(), Revision: st.record.Revision, Recycled: st.record.Recycled != nil, Lineage: st.record.Lineage}
+	on := RecoveredOn{Cluster: c.Name(), Revision: st.record.Revision, Recycled: st.record.Recycled != nil, Lineage: st.record.Lineage, listed: st.record.listedOn(c.Name())}
 	if last := st.record.newest(); last != nil {
 		on.State = last.State
 	}

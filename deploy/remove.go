@@ -313,6 +313,7 @@ func (a *applier) forget(ctx context.Context) error {
 			return err
 		}
 	}
+	a.gone = true
 	a.deployer.last.forget(place{a.cluster.Name(), l.scope.namespace, l.scope.application})
 	inside := func(kept string) bool { return strings.Contains(kept, "/") } // not cluster-scoped
 	if slices.ContainsFunc(a.result.Kept, inside) || l.namespace == nil || l.namespace.Labels[appmodel.LabelInstallation] != l.scope.installation {
