@@ -176,15 +176,29 @@ func (e *Environments) authorize(ctx context.Context, verb appspan.Verb, env *En
 		Team: env.Target.Team, Application: env.Application})
 }
 
+// allowed asks for an access to an environment that is there. Who may not read
+// it either is told that it is not.
+func (e *Environments) allowed(ctx context.Context, verb appspan.Verb, env *Environment) error {
+	err := e.authorize(ctx, verb, env)
+	if errors.Is(err, appspan.ErrDenied) && !e.d.subject.IsZero() && errors.Is(e.authorize(ctx, appspan.VerbRead, env), appspan.ErrDenied) {
+		return notThere(env.Application, env.Name)
+	}
+	return err
+}
+
+func notThere(application, name string) error {
+	return fmt.Errorf("environment %s/%s: %w: it is not there; Put it first", application, name, appspan.ErrNotFound)
+}
+
 // Get returns an environment with what is its own, secrets included: the
-// subject must be allowed to update it. One that is not there is
-// appspan.ErrNotFound.
+// subject must be allowed to update it. One that is not there, or that the
+// subject may not read, is appspan.ErrNotFound.
 func (e *Environments) Get(ctx context.Context, application, name string) (Environment, error) {
 	env, _, err := e.load(ctx, application, name)
 	if err != nil {
 		return Environment{}, err
 	}
-	if err := e.authorize(ctx, appspan.VerbUpdate, &env); err != nil {
+	if err := e.allowed(ctx, appspan.VerbUpdate, &env); err != nil {
 		return Environment{}, err
 	}
 	return env, nil
@@ -194,7 +208,7 @@ func (e *Environments) load(ctx context.Context, application, name string) (Envi
 	env := Environment{Application: application, Name: name}
 	rec, err := e.records.Get(ctx, env.key())
 	if errors.Is(err, appspan.ErrNotFound) {
-		return env, "", fmt.Errorf("environment %s/%s: %w: it is not there; Put it first", application, name, appspan.ErrNotFound)
+		return env, "", notThere(application, name)
 	}
 	if err != nil {
 		return env, "", err
@@ -221,8 +235,8 @@ func (e *Environments) open(rec storage.Record) (Environment, error) {
 }
 
 // Put makes or changes an environment. Nothing is deployed by it. What From
-// names must be there, and must not lead back to it. To change gates takes
-// appspan.VerbApprove as well.
+// names must be there, for the subject to read, and must not lead back to it. To
+// change gates takes appspan.VerbApprove as well.
 func (e *Environments) Put(ctx context.Context, env Environment) error {
 	return e.Change(ctx, env.Application, env.Name, func(*Environment) (Environment, error) { return env, nil })
 }
@@ -310,6 +324,9 @@ func (e *Environments) chain(ctx context.Context, env *Environment) error {
 			return fmt.Errorf("environment %s/%s: %w: it would be promoted to itself: %s", env.Application, env.Name, appspan.ErrInvalid, strings.Join(append(seen, from), " from "))
 		}
 		before, _, err := e.load(ctx, env.Application, from)
+		if err == nil && from == env.From {
+			err = e.allowed(ctx, appspan.VerbRead, &before)
+		}
 		if err != nil {
 			return fmt.Errorf("environment %s/%s: From: %w", env.Application, env.Name, err)
 		}
@@ -327,7 +344,7 @@ func (e *Environments) Delete(ctx context.Context, application, name string) err
 	if err != nil {
 		return err
 	}
-	if err := e.authorize(ctx, appspan.VerbDelete, &env); err != nil {
+	if err := e.allowed(ctx, appspan.VerbDelete, &env); err != nil {
 		return err
 	}
 	if !env.Gates.IsZero() { // or one without would take its place

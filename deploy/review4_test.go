@@ -516,3 +516,53 @@ func TestASecretThatAServerRepeatsIsNeitherInResultsNorInRecords(t *testing.T) {
 		})
 	}
 }
+
+func TestARollbackOfARenamedComponentHasItsDataAgain(t *testing.T) {
+	t.Parallel()
+	for _, scope := range []string{"", "scope: component, "} {
+		synctest.Test(t, func(t *testing.T) {
+			w := two(t)
+			claims := func() (out []string) {
+				for _, o := range w.objects("a", "shop") {
+					if strings.HasPrefix(o, "PersistentVolumeClaim/") {
+						out = append(out, o)
+					}
+				}
+				return out
+			}
+			w.deployed(shop(t, "size: 1Gi", scope+"size: 1Gi"), on("a"))
+			before := claims()
+			require.Len(t, before, 1)
+			uid := w.get("a", driver.Ref{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "shop", Name: strings.TrimPrefix(before[0], "PersistentVolumeClaim/")})["metadata"].(map[string]any)["uid"]
+			w.deployed(shop(t, "size: 1Gi", scope+"size: 1Gi", "id: db", "id: store", "component: db", "component: store"), on("a"))
+			require.Len(t, claims(), 2, "the data of the old name stays")
+			_, err := w.Rollback(t.Context(), "shop", on("a"), nil, nil)
+			require.NoError(t, err)
+			require.Equal(t, uid, w.get("a", driver.Ref{APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: "shop", Name: strings.TrimPrefix(before[0], "PersistentVolumeClaim/")})["metadata"].(map[string]any)["uid"])
+			p, err := w.Plan(t.Context(), shop(t, "size: 1Gi", scope+"size: 1Gi"), on("a"), nil)
+			require.NoError(t, err)
+			require.True(t, p.Empty())
+			_, err = w.Remove(t.Context(), "shop", on("a"), nil, nil)
+			require.NoError(t, err)
+			require.Len(t, claims(), 2, "a removal asks before it takes data")
+		})
+	}
+}
+
+func TestWhoMayNotSeeAnEnvironmentDoesNotLearnOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStaged(t)
+		d := s.asked(teams(map[string][]string{"red": {"a/shop"}, "blue": {"b/live"}}))
+		envs, err := deploy.NewEnvironments(s.records, d)
+		require.NoError(t, err)
+		red, blue := envs.For(appspan.Subject{ID: "r", Team: "red"}), envs.For(appspan.Subject{ID: "b", Team: "blue"})
+		require.NoError(t, red.Put(t.Context(), deploy.Environment{Application: "shop", Name: "production", Target: on("a")}))
+		_, there := blue.Get(t.Context(), "shop", "production")
+		_, absent := blue.Get(t.Context(), "shop", "other")
+		require.ErrorIs(t, there, appspan.ErrNotFound)
+		require.Equal(t, strings.ReplaceAll(absent.Error(), "other", "production"), there.Error())
+		require.ErrorIs(t, blue.Delete(t.Context(), "shop", "production"), appspan.ErrNotFound)
+		require.ErrorIs(t, blue.Put(t.Context(), deploy.Environment{Application: "shop", Name: "test", From: "production", Target: deploy.Target{Clusters: []string{"b"}, Namespace: "live"}}), appspan.ErrNotFound)
+	})
+}
