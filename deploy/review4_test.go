@@ -20,6 +20,7 @@ import (
 	"github.com/appspan-dev/appspan/cluster/fake"
 	"github.com/appspan-dev/appspan/cluster/fault"
 	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/deploy/render"
 	"github.com/appspan-dev/appspan/storage"
 	"github.com/appspan-dev/appspan/storage/journal"
 	"github.com/appspan-dev/appspan/storage/memstore"
@@ -564,5 +565,31 @@ func TestWhoMayNotSeeAnEnvironmentDoesNotLearnOfIt(t *testing.T) {
 		require.Equal(t, strings.ReplaceAll(absent.Error(), "other", "production"), there.Error())
 		require.ErrorIs(t, blue.Delete(t.Context(), "shop", "production"), appspan.ErrNotFound)
 		require.ErrorIs(t, blue.Put(t.Context(), deploy.Environment{Application: "shop", Name: "test", From: "production", Target: deploy.Target{Clusters: []string{"b"}, Namespace: "live"}}), appspan.ErrNotFound)
+	})
+}
+
+func TestABatchKeepsItsOrderWhereClustersRunDifferentThings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		money := deploy.Target{Clusters: []string{"a"}, Namespace: "money"}
+		_, err := w.Deploy(t.Context(), decode(t, billing), money, nil)
+		require.NoError(t, err)
+		for cluster, image := range map[string]string{"a": "web:1", "b": "web:2"} {
+			_, err = w.Deploy(t.Context(), decode(t, strings.ReplaceAll(needy, "web:1", image)), on(cluster), &deploy.DeployOptions{Plan: deploy.PlanOptions{
+				Bindings: map[render.NeedRef]render.Endpoint{{Component: "web", Need: "ledger"}: {Host: "billing-ledger.money", Port: 80}}}})
+			require.NoError(t, err)
+		}
+		heard := &recorder{}
+		_, err = w.RunAll(t.Context(), []deploy.Selection{{Application: "billing", Target: money}, {Application: "shop", Target: both}},
+			deploy.Command{Kind: deploy.KindStop}, &deploy.BatchOptions{Apply: deploy.ApplyOptions{OnEvent: heard.hear}})
+		require.NoError(t, err)
+		var order []string
+		for _, e := range heard.events {
+			if e.Kind == appspan.EventProgress && e.Phase == deploy.PhaseApply && e.Component != "" {
+				order = append(order, e.Component)
+			}
+		}
+		require.Equal(t, []string{"web", "web", "ledger"}, order)
 	})
 }
