@@ -219,6 +219,9 @@ func (d *Deployer) planOnce(ctx context.Context, c *cluster.Cluster, p *Plan, ou
 	if err := l.fill(ctx, slices.Collect(maps.Keys(w.byRef))); err != nil {
 		return err
 	}
+	if err := d.unpause(p, l, w); err != nil {
+		return err
+	}
 	if l.namespace != nil && l.namespace.Deleting && p.Kind != KindRemove {
 		out.Refusals = append(out.Refusals, Refusal{Object: l.namespace.Ref, Reason: "it is being deleted", Next: "wait until it is gone, or use another namespace"})
 	}

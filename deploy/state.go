@@ -146,6 +146,25 @@ func pause(kind string, spec map[string]any) {
 	}
 }
 
+// unpause ends the pause of what does not exist: a Deployment that is made
+// paused never gets replicas.
+func (d *Deployer) unpause(p *Plan, l *live, w *work) error {
+	for i, o := range w.objects {
+		s := w.states[o.Component]
+		if _, exists := l.find(o.Ref); o.Kind != "Deployment" || !s.Paused || exists {
+			continue
+		}
+		s.Paused = false
+		w.states.set(o.Component, s)
+		made, err := d.stamp(l.scope, o.Object, p.intent.means(l.cluster.Name()).Yield, w.states)
+		if err != nil {
+			return err
+		}
+		w.objects[i], w.byRef[o.Ref] = made, made
+	}
+	return nil
+}
+
 // states are those that were recorded. What was removed and is not restored
 // begins anew.
 func (l *live) states(kind PlanKind) states {

@@ -291,6 +291,13 @@ func (r *rollout) scaleOnly() {
 	if active == nil {
 		active = r.current
 	}
+	if active == nil { // the newest, as the controller does
+		for _, rs := range r.all {
+			if active == nil || active.CreationTimestamp.Before(&rs.CreationTimestamp) {
+				active = rs
+			}
+		}
+	}
 	if active != nil {
 		r.scale(active, *r.d.Spec.Replicas)
 	}

@@ -64,6 +64,7 @@ type workload struct {
 	Spec     struct {
 		Replicas       *int   `json:"replicas"`
 		Suspend        bool   `json:"suspend"`
+		Paused         bool   `json:"paused"`
 		Completions    *int   `json:"completions"`
 		Parallelism    *int   `json:"parallelism"`
 		Type           string `json:"type"` // of a Service

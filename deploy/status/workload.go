@@ -86,12 +86,12 @@ func replicated(obj driver.Object, w workload) Readiness {
 	switch {
 	case obj.Kind == "ReplicaSet":
 		r.Replicas.Updated, needUpdated = s.Replicas, 0
-	case obj.Kind == "StatefulSet" && w.Spec.UpdateStrategy.Type == "OnDelete":
+	case obj.Kind == "StatefulSet" && w.Spec.UpdateStrategy.Type == "OnDelete", w.Spec.Paused: // a change is held back
 		needUpdated = 0
 	case obj.Kind == "StatefulSet":
 		needUpdated = max(0, n-w.Spec.UpdateStrategy.RollingUpdate.Partition)
 	}
-	r.rolling = s.UpdatedReplicas < needUpdated || obj.Kind == "Deployment" && s.Replicas > s.UpdatedReplicas
+	r.rolling = s.UpdatedReplicas < needUpdated || obj.Kind == "Deployment" && !w.Spec.Paused && s.Replicas > s.UpdatedReplicas
 	progress, failure := s.Conditions.get("Progressing"), s.Conditions.get("ReplicaFailure")
 	switch {
 	case failure.Status == "True":
@@ -115,6 +115,8 @@ func replicated(obj driver.Object, w workload) Readiness {
 		r.Value, r.Message = Progressing, fmt.Sprintf("%d of %d ready", s.ReadyReplicas, n)
 	case s.Replicas > n:
 		r.Value, r.Message = Progressing, fmt.Sprintf("%d more than %d to end", s.Replicas-n, n)
+	case w.Spec.Paused:
+		r.Value, r.Message = Ready, fmt.Sprintf("%d of %d ready, %d updated: paused", s.ReadyReplicas, n, s.UpdatedReplicas)
 	default:
 		r.Value, r.Message = Ready, fmt.Sprintf("%d of %d ready", s.ReadyReplicas, n)
 	}
