@@ -12,6 +12,7 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
+	choice "github.com/appspan-dev/appspan/deploy/place"
 	"github.com/appspan-dev/appspan/deploy/status"
 )
 
@@ -203,7 +204,8 @@ func (d *Deployer) PlanCommand(ctx context.Context, application string, to Targe
 			return nil, fmt.Errorf("%s on %s: %w", application, name, err)
 		}
 		p.intent.Resolved[name] = resolved
-		if err := c.intend(resolved.Meant); err != nil {
+		err := d.intend(ctx, &c, name, resolved.Meant)
+		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", application, name, err)
 		}
 	}
@@ -232,11 +234,15 @@ func (c *Command) resolve(r resolvedIntent) (resolvedIntent, error) {
 	return r, err
 }
 
-// intend changes what is meant as the command does, so that a copy or a
-// promotion finds it.
-func (c *Command) intend(in *meaning) error {
+// intend changes what is meant for a cluster as the command does, so that a copy
+// or a promotion finds it.
+func (d *Deployer) intend(ctx context.Context, c *Command, name string, in *meaning) error {
 	if c.Kind != KindImage || in == nil || in.Application == nil {
 		return nil
+	}
+	at, err := d.clusters.Cluster(ctx, name)
+	if err != nil {
+		return err
 	}
 	app, err := decodeApplication(in.Application)
 	if err != nil {
@@ -249,6 +255,9 @@ func (c *Command) intend(in *meaning) error {
 	}
 	meant := app
 	for _, o := range overrides {
+		if !choice.Matches(o.Clusters, choice.Cluster{Name: name, Labels: at.Labels()}) {
+			continue
+		}
 		if meant, _, err = appmodel.Apply(meant, o.Override); err != nil {
 			return err
 		}

@@ -64,14 +64,16 @@ func order(app *appmodel.Application, kind PlanKind, among map[string]bool) map[
 	return out
 }
 
-// ordered is what the tasks of a command wait for.
+// ordered is what the tasks of a command wait for. What is made again beside
+// it, because somebody changed it, waits for nobody, and nobody for that.
 func (a *applier) ordered(tasks []task) map[string][]render.Wait {
-	if a.plan.intent.Command == nil {
+	command := a.plan.intent.Command
+	if command == nil {
 		return nil
 	}
 	among := map[string]bool{}
 	for _, t := range tasks {
-		if isWorkload(t.object) {
+		if isWorkload(t.object) && command.names(t.object.Component) {
 			among[t.object.Component] = true
 		}
 	}

@@ -44,3 +44,19 @@ func before(w *work, o *desired, known item, action Action) item {
 	known.Keep, known.Passing = o.Keep, passing(o)
 	return known
 }
+
+// forgetGone drops from a record what is not desired any more and is not there:
+// somebody deleted it, or a process that died before it could say so.
+func (w *work) forgetGone(r *record) {
+	l := w.live
+	for key := range r.Inventory {
+		ref := refOfKey(key, l.scope.namespace)
+		kind, served := l.info.Lookup(ref.APIVersion, ref.Kind)
+		if !served || !kind.Namespaced || l.partly[kindRef{ref.APIVersion, ref.Kind}] || w.byRef[ref] != nil {
+			continue // it may be there and was not listed
+		}
+		if _, there := l.find(ref); !there {
+			delete(r.Inventory, key)
+		}
+	}
+}

@@ -124,6 +124,7 @@ func nextRecord(w *work, p *Plan, made []Change, subject appspan.Subject) *recor
 		}
 	}
 	slices.SortFunc(r.Kinds, compareKinds)
+	w.forgetGone(r)
 	for _, o := range w.objects {
 		r.Inventory[inventoryKey(o.Ref)] = before(w, o, r.Inventory[inventoryKey(o.Ref)], changes[o.Ref])
 	}
