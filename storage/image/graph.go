@@ -151,7 +151,10 @@ func (g *graph) keep(ctx context.Context, desc ocispec.Descriptor, data []byte) 
 		case isManifest(s.MediaType):
 			below = append(below, s)
 		case isForeign(s.MediaType):
-			g.notes = append(g.notes, fmt.Sprintf("layer %s may not be distributed with the image and was left out: nodes fetch it from %s", s.Digest, strings.Join(s.URLs, ", ")))
+			if len(g.notes) >= maxBlobs {
+				return nil, fmt.Errorf("%w: it has more than %d layers that may not be distributed", appspan.ErrExhausted, maxBlobs)
+			}
+			g.notes = append(g.notes, fmt.Sprintf("layer %.100s may not be distributed with the image and was left out: nodes fetch it from %.300s", s.Digest, strings.Join(s.URLs, ", ")))
 		case s.Digest.Validate() != nil || s.Size < 0 || (there && size != s.Size):
 			return nil, fmt.Errorf("%w: manifest %s names a blob %q of %d bytes", appspan.ErrCorrupt, desc.Digest, s.Digest, s.Size)
 		case !there:

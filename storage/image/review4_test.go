@@ -54,3 +54,36 @@ func TestADocumentThatIsOneThingToThisReaderAndAnotherToThatIsRefused(t *testing
 		})
 	}
 }
+
+func TestANoteOfAForeignLayerIsShort(t *testing.T) {
+	t.Parallel()
+	src, dst := newRegistry(t), newRegistry(t)
+	config := digest.FromString("{}")
+	src.image("web", "1", "layer")
+	layer := digest.FromString("layer")
+	document := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":%q,"size":5,"urls":["https://evil.example.com/%s"]}]}`,
+		ocispec.MediaTypeImageManifest, config, layer, strings.Repeat("a", 1<<20))
+	src.intercept(func(w http.ResponseWriter, req *http.Request) bool {
+		if strings.Contains(req.URL.Path, "/blobs/"+config.String()) {
+			w.Header().Set("Content-Length", "2")
+			if req.Method == http.MethodGet {
+				_, _ = w.Write([]byte("{}"))
+			}
+			return true
+		}
+		if !strings.Contains(req.URL.Path, "/manifests/") {
+			return false
+		}
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		w.Header().Set("Docker-Content-Digest", digest.FromString(document).String())
+		w.Header().Set("Content-Length", strconv.Itoa(len(document)))
+		if req.Method == http.MethodGet {
+			_, _ = w.Write([]byte(document))
+		}
+		return true
+	})
+	copied, err := newClient(t, image.ClientOptions{Retries: -1}, src, dst).Copy(t.Context(), dst.ref("web:1"), src.ref("web:1"), nil)
+	require.NoError(t, err)
+	require.Len(t, copied.Notes, 1)
+	require.Less(t, len(copied.Notes[0]), 1000)
+}
