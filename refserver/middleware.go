@@ -97,9 +97,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	defer func() {
 		if v := recover(); v != nil {
-			if v == http.ErrAbortHandler {
-				panic(v)
-			}
 			s.logger.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), "request", requestID(r.Context()))
 			if rec.status == 0 {
 				s.fail(rec, r, fmt.Errorf("panic: %v", v))
