@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,7 +194,15 @@ func (d *Deployer) presentIn(ctx context.Context, at Source, environment bool) (
 func (d *Deployer) presentOn(ctx context.Context, at Source, name string) (*present, error) {
 	ctx, cancel := d.limit(ctx)
 	defer cancel()
-	found, err := d.earlier(ctx, at.Application, at.Target, name, newestRelease)
+	runs := false
+	found, err := d.earlier(ctx, at.Application, at.Target, name, func(st *state) ([]int, error) {
+		out, err := newestRelease(st)
+		runs = err == nil && slices.ContainsFunc(st.record.Releases, func(r Release) bool { return r.State == ReleaseDeployed })
+		return out, err
+	})
+	if runs && errors.Is(err, appspan.ErrNotFound) { // else it would pass for one that does not run
+		return nil, fmt.Errorf("%w: it runs, and what it was made from is gone: %v; deploy it again", appspan.ErrPrecondition, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -593,3 +593,42 @@ func TestABatchKeepsItsOrderWhereClustersRunDifferentThings(t *testing.T) {
 		require.Equal(t, []string{"web", "web", "ledger"}, order)
 	})
 }
+
+func TestAPromotionToWhatRunsIsNoFirstOneBecauseItsReleasesAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStaged(t)
+		s.stages()
+		s.apply(s.Environments.PlanDeploy(t.Context(), "shop", "development", shop(t), nil))
+		p, err := s.Environments.PlanPromotion(t.Context(), "shop", "production", nil)
+		require.NoError(t, err)
+		s.apply(p.Plan, nil)
+		for _, o := range s.objects("b", "live") {
+			if name, ok := strings.CutPrefix(o, "Secret/"); ok && strings.HasSuffix(name, "-r1") {
+				require.NoError(t, s.fakes["b"].Delete(t.Context(), driver.Ref{APIVersion: "v1", Kind: "Secret", Namespace: "live", Name: name}, driver.DeleteOptions{}))
+			}
+		}
+		p, err = s.Environments.PlanPromotion(t.Context(), "shop", "production", nil)
+		require.Error(t, err, "what production has of its own is not known, and would be overwritten: %+v", p)
+		require.ErrorContains(t, err, "there is no release 1")
+	})
+}
+
+func TestAPromotionToWhatIsInTheBinBeginsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStaged(t)
+		s.stages()
+		s.apply(s.Environments.PlanDeploy(t.Context(), "shop", "development", shop(t), nil))
+		p, err := s.Environments.PlanPromotion(t.Context(), "shop", "production", nil)
+		require.NoError(t, err)
+		s.apply(p.Plan, nil)
+		_, err = s.Remove(t.Context(), "shop", production, &deploy.RemoveOptions{Recycle: true}, nil)
+		require.NoError(t, err)
+		p, err = s.Environments.PlanPromotion(t.Context(), "shop", "production", nil)
+		require.NoError(t, err)
+		require.Equal(t, deploy.KindCopy, p.Plan.Kind)
+		s.apply(p.Plan, nil)
+		require.Equal(t, 4, s.number("b", liveWeb, "spec", "replicas"))
+	})
+}
