@@ -443,6 +443,26 @@ func TestWhatChangesNoObjectIsReleasedTooIfItIsMeant(t *testing.T) {
 			require.Equal(t, []string{"shop/development"}, r.Restored)
 		})
 	})
+	t.Run("a command and an edit that change nothing in an environment are nothing", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s := newStaged(t)
+			s.put(deploy.Environment{Application: "shop", Name: "development", Target: deploy.Target{Clusters: []string{"a"}, Namespace: "shop", Labels: map[string]string{}},
+				Answers: map[string]appmodel.JSON{}, Images: map[string]string{}, Follows: []deploy.Follow{},
+				Bindings:  map[render.NeedRef]render.Endpoint{{Component: "web", Need: "ledger"}: {Host: "ledger.old", Port: 81, Values: map[string]string{"key": "<k>", "path": "/"}}},
+				Overrides: []deploy.ClusterOverride{{Override: override(t, "metadata: {name: own, description: \"<b>\"}\nset: {components: [{id: web, scale: {replicas: 4}}]}"), Clusters: appmodel.ClusterSelector{Names: []string{"a"}}}}})
+			s.apply(s.Environments.PlanDeploy(t.Context(), "shop", "development", decode(t, needy), nil))
+			r, err := s.Run(t.Context(), "shop", on("a"), deploy.Command{Kind: deploy.KindRedeploy}, nil)
+			require.NoError(t, err)
+			require.Equal(t, deploy.OutcomeUnchanged, r.Cluster("a").Outcome)
+			p, err := s.PlanEdit(t.Context(), "shop", on("a"), func(*appmodel.Application) error { return nil }, nil)
+			require.NoError(t, err)
+			require.True(t, p.Empty())
+			p, err = s.Environments.PlanDeploy(t.Context(), "shop", "development", decode(t, needy), nil)
+			require.NoError(t, err)
+			require.True(t, p.Empty())
+		})
+	})
 	t.Run("a command, a second time, is nothing", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
