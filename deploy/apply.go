@@ -260,7 +260,7 @@ func (d *Deployer) applyOne(ctx context.Context, p *Plan, part *ClusterPlan, o A
 		if wrote = a.began; wrote {
 			seen = a.fresh.work
 		}
-		if noted := a.indexed(ctx); noted != nil {
+		if noted := a.indexed(ctx, err); noted != nil {
 			r.Notes = append(r.Notes, "the list of applications is not up to date: "+account(noted, nil))
 		}
 	}

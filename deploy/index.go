@@ -16,15 +16,17 @@ import (
 	"github.com/appspan-dev/appspan/storage"
 )
 
-// Listed is an application as Records know it (Options.Records): where it was
-// deployed, and what its newest releases are. The clusters hold the truth; what an
-// apply could not write down is put right by the next one, and by
-// [Environments.Recover].
+// Listed is an application of a team, or of none, as Records know it
+// (Options.Records): where it was deployed, and what its newest releases are. The
+// clusters hold the truth; what an apply could not write down is put right by the
+// next one, and by [Environments.Recover]. Teams that have a namespace of one name,
+// on different clusters, have each their own.
 type Listed struct {
 	Application string `json:"application"`
 	Namespace   string `json:"namespace"`
 	Team        string `json:"team,omitempty"`
-	// Environment is the one that it was deployed to, if any.
+	// Environment is the one that it was deployed to, if any; where clusters have
+	// different ones, that of the newest release.
 	Environment string `json:"environment,omitempty"`
 	// Clusters are sorted by name.
 	Clusters []ListedOn `json:"clusters"`
@@ -39,12 +41,20 @@ type ListedOn struct {
 	State    ReleaseState `json:"state,omitempty"`
 	At       time.Time    `json:"at,omitzero"`
 	Subject  string       `json:"subject,omitempty"`
+	// Environment is the one that it was deployed to there, if any.
+	Environment string `json:"environment,omitempty"`
 	// Recycled: it was removed and may be restored.
 	Recycled bool `json:"recycled,omitempty"`
 }
 
-// Key orders applications: by namespace and name.
-func (l Listed) Key() string { return l.Namespace + "/" + l.Application }
+// Key tells applications apart and orders them: by namespace, name and team.
+func (l Listed) Key() string {
+	key := l.Namespace + "/" + l.Application
+	if l.Team != "" {
+		key += "!" + l.Team // which is before what a longer name goes on with
+	}
+	return key
+}
 
 // Target is where the application runs: the clusters on which it is not in the
 // recycle bin, or, if it is so on all, these.
@@ -70,12 +80,14 @@ type Filter struct {
 	Search string
 	// After is the Key behind which the list begins.
 	After string
+	// Limit is how many are yielded at most; 0 is all.
+	Limit int
 }
 
 func (f Filter) matches(l *Listed) bool {
 	search := strings.ToLower(f.Search)
 	return (f.Team == "" || f.Team == l.Team) && (f.Namespace == "" || f.Namespace == l.Namespace) &&
-		(f.Environment == "" || f.Environment == l.Environment) &&
+		(f.Environment == "" || slices.ContainsFunc(l.Clusters, func(on ListedOn) bool { return on.Environment == f.Environment })) &&
 		(f.Cluster == "" || slices.ContainsFunc(l.Clusters, func(on ListedOn) bool { return on.Cluster == f.Cluster })) &&
 		(search == "" || strings.Contains(strings.ToLower(l.Application), search) || strings.Contains(strings.ToLower(l.Namespace), search)) &&
 		l.Key() > f.After
@@ -89,19 +101,37 @@ const (
 // indexRecord is an application as it is stored.
 type indexRecord struct {
 	storage.Envelope
-	Application string              `json:"application"`
-	Namespace   string              `json:"namespace"`
-	Team        string              `json:"team,omitempty"`
-	Environment string              `json:"environment,omitempty"`
-	Clusters    map[string]ListedOn `json:"clusters"`
+	Application string               `json:"application"`
+	Namespace   string               `json:"namespace"`
+	Clusters    map[string]indexedOn `json:"clusters"`
 }
 
-func (r *indexRecord) listed() Listed {
-	out := Listed{Application: r.Application, Namespace: r.Namespace, Team: r.Team, Environment: r.Environment}
+// indexedOn is an application on one cluster, and whose it is there.
+type indexedOn struct {
+	Team string `json:"team,omitempty"`
+	ListedOn
+}
+
+// listed are the applications of a record, by team.
+func (r *indexRecord) listed() []Listed {
+	teams := map[string]*Listed{}
+	newest := map[string]time.Time{}
 	for _, name := range slices.Sorted(maps.Keys(r.Clusters)) {
 		on := r.Clusters[name]
 		on.Cluster = name
-		out.Clusters = append(out.Clusters, on)
+		l := teams[on.Team]
+		if l == nil {
+			l = &Listed{Application: r.Application, Namespace: r.Namespace, Team: on.Team}
+			teams[on.Team] = l
+		}
+		if on.Environment != "" && !on.At.Before(newest[on.Team]) {
+			l.Environment, newest[on.Team] = on.Environment, on.At
+		}
+		l.Clusters = append(l.Clusters, on.ListedOn)
+	}
+	out := make([]Listed, 0, len(teams))
+	for _, team := range slices.Sorted(maps.Keys(teams)) {
+		out = append(out, *teams[team])
 	}
 	return out
 }
@@ -119,43 +149,69 @@ func (r *record) listedOn(cluster string) ListedOn {
 	return on
 }
 
-// index notes what an application is on a cluster; nil: it is not there any
-// more. An environment that is not named stays.
-func (d *Deployer) index(ctx context.Context, namespace, application, team, environment string, cluster string, on *ListedOn) error {
+// index notes what an application is on a cluster: on, or, if that is not what is
+// noted already, what the cluster then says, if it answers; so what was noted last
+// is what was done last, whoever was slow to note it. Nil: it is not there any more.
+// A team and an environment that are not named stay.
+func (d *Deployer) index(ctx context.Context, at place, team string, on *ListedOn) error {
 	if d.opts.Records == nil {
 		return nil
 	}
+	if !namespaceName.MatchString(at.namespace) || !namespaceName.MatchString(at.application) {
+		return fmt.Errorf("%w: %q in %q are no DNS labels", appspan.ErrInvalid, cut(at.application, 100), cut(at.namespace, 100))
+	}
 	ctx, cancel := draining(ctx)
 	defer cancel()
-	_, err := d.opts.Records.Update(ctx, indexKey(namespace, application), func(old []byte) ([]byte, error) {
-		r := &indexRecord{Envelope: storage.Envelope{Format: indexFormat, MinReader: indexFormat}, Application: application, Namespace: namespace}
+	_, err := d.opts.Records.Update(ctx, indexKey(at.namespace, at.application), func(old []byte) ([]byte, error) {
+		r := &indexRecord{}
 		if old != nil {
-			if err := storage.Decode(old, indexFormat, r); err != nil {
+			if err := storage.Decode(old, indexFormat, r); errors.Is(err, appspan.ErrCorrupt) {
+				r = &indexRecord{} // it is written anew
+			} else if err != nil {
 				return nil, err
 			}
 		}
-		if on == nil {
-			delete(r.Clusters, cluster)
-			if len(r.Clusters) == 0 {
+		noted, known := r.Clusters[at.cluster]
+		meant := func(on *ListedOn) indexedOn {
+			out := indexedOn{Team: cmp.Or(team, noted.Team), ListedOn: *on}
+			out.Cluster, out.At, out.Environment = "", on.At.Round(0).UTC(), cmp.Or(on.Environment, noted.Environment)
+			return out
+		}
+		if known && on != nil && meant(on) == noted || !known && on == nil {
+			return old, nil
+		}
+		now := on
+		reading, stop := context.WithTimeout(ctx, drainTime)
+		defer stop()
+		if st, _, err := d.readState(reading, at.application, Target{Namespace: at.namespace}, at.cluster); err == nil {
+			if now = nil; st != nil && st.record != nil {
+				read := st.record.listedOn(at.cluster)
+				if now = &read; on != nil {
+					now.Environment = on.Environment
+				}
+			}
+		}
+		r.Envelope = storage.Envelope{Format: indexFormat, MinReader: indexFormat}
+		r.Application, r.Namespace = at.application, at.namespace
+		if now == nil {
+			if delete(r.Clusters, at.cluster); len(r.Clusters) == 0 {
 				return nil, nil
 			}
 			return json.Marshal(r)
 		}
 		if r.Clusters == nil {
-			r.Clusters = map[string]ListedOn{}
+			r.Clusters = map[string]indexedOn{}
 		}
-		r.Team, r.Environment = cmp.Or(team, r.Team), cmp.Or(environment, r.Environment)
-		now := *on
-		now.Cluster = ""
-		r.Clusters[cluster] = now
+		r.Clusters[at.cluster] = meant(now)
 		return json.Marshal(r)
 	})
 	return err
 }
 
-// indexed notes how an apply ended.
-func (a *applier) indexed(ctx context.Context) error {
-	if a.deployer.opts.Records == nil || a.fresh == nil {
+// indexed notes how an apply ended that changed something, or found that nothing
+// was to change.
+func (a *applier) indexed(ctx context.Context, failed error) error {
+	if a.deployer.opts.Records == nil || a.fresh == nil || a.fresh.work == nil || failed != nil && !a.began {
 		return nil
 	}
 	l, p := a.fresh.work.live, a.plan
@@ -164,17 +220,29 @@ func (a *applier) indexed(ctx context.Context) error {
 	if r != nil && !a.gone {
 		now := r.listedOn(a.cluster.Name())
 		on = &now
+		if env := p.intent.means(a.cluster.Name()).Environment; env != nil {
+			on.Environment = env.Name
+		}
 	}
-	environment := ""
-	if env := p.intent.means(a.cluster.Name()).Environment; env != nil {
-		environment = env.Name
+	team := p.Target.Team
+	if l.namespace != nil { // its label says whose it is
+		team = cmp.Or(l.namespace.Labels[labelTeam], team)
 	}
-	return a.deployer.index(ctx, l.scope.namespace, l.scope.application, p.Target.Team, environment, a.cluster.Name(), on)
+	return a.deployer.index(ctx, place{a.cluster.Name(), l.scope.namespace, l.scope.application}, team, on)
 }
 
 // access is what one is asked for who reads an application of the index.
 func (l *Listed) access() appspan.Access {
-	return appspan.Access{Verb: appspan.VerbRead, Resource: "application", Team: l.Team, Application: l.Application}
+	return appspan.Access{Verb: appspan.VerbRead, Resource: "application", Team: l.Team, Namespace: l.Namespace, Application: l.Application}
+}
+
+// reads is nil if the subject may read an application of the index, and else
+// appspan.ErrDenied, or why nobody can tell.
+func (d *Deployer) reads(ctx context.Context, l *Listed) error {
+	if err := d.sameTeam(l.Application, Target{Team: l.Team}); err != nil {
+		return err
+	}
+	return appspan.Authorize(ctx, d.opts.Authorizer, d.subject, l.access())
 }
 
 // indexedRecords are those of the index.
@@ -185,19 +253,21 @@ func (d *Deployer) indexedRecords() (*storage.Records, error) {
 	return d.opts.Records, nil
 }
 
-func decodeListed(rec storage.Record) (Listed, error) {
+func decodeListed(rec storage.Record) ([]Listed, error) {
 	var r indexRecord
 	if err := storage.Decode(rec.Value, indexFormat, &r); err != nil {
-		return Listed{}, fmt.Errorf("record %s: %w", rec.Key, err)
+		return nil, fmt.Errorf("record %s: %w", rec.Key, err)
 	}
 	if rec.Key != indexKey(r.Namespace, r.Application) {
-		return Listed{}, fmt.Errorf("record %s: %w: it is of %s/%s", rec.Key, appspan.ErrCorrupt, r.Namespace, r.Application)
+		return nil, fmt.Errorf("record %s: %w: it is of %q in %q", rec.Key, appspan.ErrCorrupt, cut(r.Application, 100), cut(r.Namespace, 100))
 	}
 	return r.listed(), nil
 }
 
-// List yields the applications of the index that the subject may read, by
-// namespace and name. It asks no cluster. An error comes last.
+// List yields the applications of the index that the subject may read, by their
+// Key. It asks no cluster. Records that cannot be read are left out, and told by
+// the error, which comes last. The subject needs to be allowed to read an
+// application of the team whose it is.
 func (d *Deployer) List(ctx context.Context, f Filter) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
 		records, err := d.indexedRecords()
@@ -206,18 +276,24 @@ func (d *Deployer) List(ctx context.Context, f Filter) iter.Seq2[Listed, error] 
 			return
 		}
 		var failed []error
+		n := 0
 		for rec, err := range records.List(ctx, indexKeys) {
 			if err != nil {
 				failed = append(failed, err)
 				break
 			}
-			l, err := decodeListed(rec)
+			all, err := decodeListed(rec)
 			if err != nil { // the others are told
 				failed = append(failed, err)
-				continue
 			}
-			if f.matches(&l) && appspan.Authorize(ctx, d.opts.Authorizer, d.subject, l.access()) == nil && !yield(l, nil) {
-				return
+			for i := range all {
+				l := &all[i]
+				if !f.matches(l) || d.reads(ctx, l) != nil {
+					continue
+				}
+				if n++; !yield(*l, nil) || n == f.Limit {
+					return
+				}
 			}
 		}
 		if len(failed) > 0 {
@@ -227,7 +303,8 @@ func (d *Deployer) List(ctx context.Context, f Filter) iter.Seq2[Listed, error] 
 }
 
 // Find returns an application of the index. One that is not there, or that the
-// subject may not read, is appspan.ErrNotFound.
+// subject may not read, is appspan.ErrNotFound; one that several teams have, all
+// of which the subject may read, is appspan.ErrConflict.
 func (d *Deployer) Find(ctx context.Context, namespace, application string) (Listed, error) {
 	none := fmt.Errorf("application %s/%s: %w", cut(printable(namespace), 100), cut(printable(application), 100), appspan.ErrNotFound)
 	records, err := d.indexedRecords()
@@ -244,24 +321,60 @@ func (d *Deployer) Find(ctx context.Context, namespace, application string) (Lis
 	if err != nil {
 		return Listed{}, err
 	}
-	l, err := decodeListed(rec)
+	all, err := decodeListed(rec)
 	if err != nil {
 		return Listed{}, err
 	}
-	if err := appspan.Authorize(ctx, d.opts.Authorizer, d.subject, l.access()); errors.Is(err, appspan.ErrDenied) {
-		return Listed{}, none
-	} else if err != nil {
-		return Listed{}, err
+	var found []Listed
+	for i := range all {
+		err := d.reads(ctx, &all[i])
+		switch {
+		case err == nil:
+			found = append(found, all[i])
+		case !errors.Is(err, appspan.ErrDenied):
+			return Listed{}, err
+		}
 	}
-	return l, nil
+	switch len(found) {
+	case 0:
+		return Listed{}, none
+	case 1:
+		return found[0], nil
+	}
+	return Listed{}, fmt.Errorf("application %s/%s: %w: teams %q and %q have one; act for one of them", namespace, application, appspan.ErrConflict, found[0].Team, found[1].Team)
 }
 
-// reindex puts what was found on clusters back into the index.
-func (d *Deployer) reindex(ctx context.Context, found *Recovered) error {
+// reindex puts what was found on clusters back into the index, and takes out of it
+// what is no more on those of which all was read.
+func (d *Deployer) reindex(ctx context.Context, to Target, r *Recovery) error {
+	if d.opts.Records == nil {
+		return nil
+	}
 	var errs []error
-	for i := range found.Clusters {
-		on := &found.Clusters[i]
-		errs = append(errs, d.index(ctx, found.Namespace, found.Application, found.Team, found.Environment, on.Cluster, &on.listed))
+	there := map[place]bool{}
+	for _, app := range r.Applications {
+		for i := range app.Clusters {
+			at := place{app.Clusters[i].Cluster, app.Namespace, app.Application}
+			there[at] = true
+			errs = append(errs, d.index(ctx, at, app.Team, &app.Clusters[i].listed))
+		}
+	}
+	for rec, err := range d.opts.Records.List(ctx, indexKeys) {
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		all, err := decodeListed(rec)
+		errs = append(errs, err)
+		for _, l := range all {
+			for _, on := range l.Clusters {
+				at := place{on.Cluster, l.Namespace, l.Application}
+				asked := slices.Contains(to.Clusters, on.Cluster) && (to.Namespace == "" || to.Namespace == l.Namespace)
+				missed := slices.ContainsFunc(r.Missed, func(m Missed) bool { return m.Cluster == on.Cluster })
+				if asked && !missed && !there[at] {
+					errs = append(errs, d.index(ctx, at, "", nil))
+				}
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

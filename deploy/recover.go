@@ -88,7 +88,8 @@ func lost() []string {
 
 // Recover finds what the installation runs by the clusters of a target and the
 // keys alone, and puts the environments that are not in Records back there, as
-// they were when they were deployed to last. It may be called at any time and
+// they were when they were deployed to last. The index of applications, see
+// [Deployer.List], then is as the clusters are. It may be called at any time and
 // again; it changes nothing on clusters. The error joins what was missed; the
 // recovery is never nil once the clusters were named. The subject must be
 // allowed to update environments of no team, which are all: whoever acts for a
@@ -122,9 +123,7 @@ func (e *Environments) Recover(ctx context.Context, to Target) (*Recovery, error
 	for _, m := range r.Missed {
 		errs = append(errs, m.err)
 	}
-	for i := range r.Applications {
-		errs = append(errs, e.d.reindex(ctx, &r.Applications[i]))
-	}
+	errs = append(errs, e.d.reindex(ctx, to, r))
 	for _, key := range slices.Sorted(maps.Keys(found.environments)) {
 		errs = append(errs, e.putBack(ctx, found.environments[key], r))
 	}
@@ -234,6 +233,7 @@ func (d *Deployer) recoverOne(ctx context.Context, c *cluster.Cluster, p placed,
 		return nil
 	}
 	app.Environment = env.Name
+	app.Clusters[len(app.Clusters)-1].listed.Environment = env.Name
 	known := found.environments[env.key()]
 	if known.stored == nil || deployed.After(known.deployed) {
 		known.stored, known.deployed = env, deployed
