@@ -34,7 +34,10 @@ type param struct {
 }
 
 // maxParam bounds one parameter, in bytes.
-const maxParam = 4096
+const (
+	maxParam  = 4096
+	maxValues = 256 // of one that is given several times
+)
 
 // inputOf reads the tags of a struct; what does not fit is a mistake of the
 // program.
@@ -133,12 +136,11 @@ func (in *input) decode(c *call, v reflect.Value) error {
 // set gives a field its value.
 func set(v reflect.Value, values []string) error {
 	if v.Kind() == reflect.Slice {
+		if len(values) > maxValues {
+			return fmt.Errorf("it is given more than %d times", maxValues)
+		}
 		for _, value := range values {
-			for _, one := range strings.Split(value, ",") {
-				if one != "" {
-					v.Set(reflect.Append(v, reflect.ValueOf(one).Convert(v.Type().Elem())))
-				}
-			}
+			v.Set(reflect.Append(v, reflect.ValueOf(value).Convert(v.Type().Elem())))
 		}
 		return nil
 	}

@@ -181,8 +181,8 @@ func (w *capture) send(to http.ResponseWriter) error {
 	return nil
 }
 
-// forgetAnswers removes what was kept long enough, until ctx ends.
-func (s *Server) forgetAnswers(ctx context.Context) error {
+// tidy removes what was kept long enough, until ctx ends.
+func (s *Server) tidy(ctx context.Context) error {
 	for {
 		for rec, err := range s.parts.Records.List(ctx, onceKeys) {
 			if err != nil {
@@ -193,6 +193,8 @@ func (s *Server) forgetAnswers(ctx context.Context) error {
 				_ = s.parts.Records.Delete(ctx, rec.Key, rec.Revision)
 			}
 		}
+		s.sessions.forget(ctx)
+		s.forgetSeen(ctx)
 		timer := time.NewTimer(time.Hour)
 		select {
 		case <-ctx.Done():

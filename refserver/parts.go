@@ -41,5 +41,6 @@ func (p *Parts) For(subject appspan.Subject) *Parts {
 	view.Environments = p.Environments.For(subject)
 	view.Pipeline = p.Pipeline.For(subject)
 	view.Overview = p.Overview.For(subject)
+	view.Keeper = p.Keeper.For(subject)
 	return &view
 }

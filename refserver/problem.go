@@ -27,6 +27,7 @@ var (
 	errTooLarge             = errors.New("the body is too large")
 	errPreconditionRequired = errors.New("If-Match is missing")
 	errUnsupportedMedia     = errors.New("unsupported media type")
+	errAnswered             = errors.New("it is answered already")
 )
 
 // category is how an error is told.

@@ -128,7 +128,7 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 	}
 	s.authenticators = append([]Authenticator{s.tokens, s.sessions}, o.Authenticators...)
 	s.runs = append(s.runs, s.watchAll)
-	s.routes = slices.Concat(s.sessionRoutes(), s.applicationRoutes(), s.environmentRoutes(), s.operationRoutes(), s.eventRoutes())
+	s.routes = slices.Concat(s.sessionRoutes(), s.applicationRoutes(), s.environmentRoutes(), s.operationRoutes(), s.eventRoutes(), s.logRoutes(), s.reachRoutes(), s.driftRoutes(), s.recycleRoutes(), s.hookRoutes())
 	for _, r := range s.routes {
 		s.mux.HandleFunc(r.method+" "+apiPrefix+r.path, func(w http.ResponseWriter, req *http.Request) { s.operation(w, req, r) })
 	}
@@ -142,7 +142,7 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 
 // operation serves one operation of the API.
 func (s *Server) operation(w http.ResponseWriter, r *http.Request, rt *route) {
-	if err := s.call(w, r, rt); err != nil {
+	if err := s.call(w, r, rt); err != nil && !errors.Is(err, errAnswered) {
 		s.fail(w, r, err)
 	}
 }
@@ -262,6 +262,7 @@ func (s *Server) plain() {
 		s.mux.Handle("GET /tunnel", s.parts.Tunnel)
 	}
 	s.mux.HandleFunc("POST "+apiPrefix+"/session", s.beginSession)
+	s.mux.HandleFunc("POST "+apiPrefix+"/hooks/{hook}", s.receive)
 }
 
 // Run does what goes on in the background: health of clusters, the journal's

@@ -18,7 +18,7 @@ func (s *Server) watchAll(ctx context.Context) error {
 	g.Go(func() error { return s.watchStages(ctx) })
 	g.Go(func() error { return s.watchClusters(ctx) })
 	g.Go(func() error { return s.watchApplications(ctx) })
-	g.Go(func() error { return s.forgetAnswers(ctx) })
+	g.Go(func() error { return s.tidy(ctx) })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -162,6 +162,7 @@ type PromotionRequest struct {
 type HealRequest struct {
 	Policy   deploy.DriftPolicy `json:"policy"`
 	Clusters []string           `json:"clusters,omitempty"`
+	Seen
 }
 
 // Environment is an environment with what is its own, which may be secret.
@@ -229,4 +230,12 @@ type Keeping struct {
 	Policy deploy.DriftPolicy `json:"policy"`
 	// Seconds is the time between two looks.
 	Seconds int `json:"seconds,omitempty"`
+}
+
+// Purge says what of the recycle bin goes for ever.
+type Purge struct {
+	Clusters  []string `json:"clusters"`
+	Namespace string   `json:"namespace,omitempty"`
+	// Before is the time of the removals that are the last to go; none: now.
+	Before time.Time `json:"before,omitzero"`
 }

@@ -79,3 +79,11 @@ type CreateToken struct {
 type Login struct {
 	Token string `json:"token"`
 }
+
+// ExecEnd is how a command ended, the last message of an exec.
+type ExecEnd struct {
+	// Status is the command's exit status.
+	Status int `json:"status"`
+	// Problem is why the command could not be run, or its end not be seen.
+	Problem *Problem `json:"problem,omitempty"`
+}

@@ -1,0 +1,103 @@
+package refserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/refserver/client"
+)
+
+// recycleRoutes are what was removed and may come back, and what was lost and is
+// found again.
+func (s *Server) recycleRoutes() []*route {
+	const tag = "recycle bin"
+	return []*route{
+		op("GET", "/recycled", "listRecycled", tag, "What was removed and may be brought back, asked of clusters now", s.listRecycled).asks("application", appspan.VerbRead),
+		op("POST", "/applications/{namespace}/{application}/restorations", "restoreApplication", tag, "Bring back what was removed, as it ran last", s.restoreApplication).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbDeploy),
+		op("POST", "/purges", "purge", tag, "Empty the recycle bin, for ever", s.purge).asks("application", appspan.VerbDelete),
+		op("POST", "/recoveries", "recover", tag, "Find again what runs on clusters, when records were lost", s.recovery).asks("environment", appspan.VerbUpdate),
+	}
+}
+
+type recycledIn struct {
+	Clusters  []string `query:"cluster"`
+	Namespace string   `query:"namespace"`
+}
+
+func (s *Server) listRecycled(ctx context.Context, c *call, in *recycledIn) (client.List[deploy.Recycled], error) {
+	out := client.List[deploy.Recycled]{Items: []deploy.Recycled{}}
+	found, err := c.Deployer.Recycled(ctx, deploy.Target{Clusters: in.Clusters, Namespace: in.Namespace, Team: c.subject().Team})
+	out.Items = append(out.Items, found...)
+	return out, err
+}
+
+type restoreIn struct {
+	dry
+	some
+	Body client.Seen
+}
+
+func (s *Server) restoreApplication(ctx context.Context, c *call, in *restoreIn) (client.Planned, error) {
+	to, err := c.at(ctx, in.one, in.Clusters)
+	if err != nil {
+		return client.Planned{}, err
+	}
+	p, err := c.Deployer.PlanRestore(ctx, in.Application, to, nil)
+	if err != nil {
+		return client.Planned{}, err
+	}
+	return c.planned(ctx, p, in.DryRun, in.Body)
+}
+
+type purgeIn struct {
+	dry
+	Body client.Purge
+}
+
+func (s *Server) purge(ctx context.Context, c *call, in *purgeIn) (client.List[deploy.Recycled], error) {
+	out := client.List[deploy.Recycled]{Items: []deploy.Recycled{}}
+	before := in.Body.Before
+	if before.IsZero() {
+		before = time.Now()
+	}
+	to := deploy.Target{Clusters: in.Body.Clusters, Namespace: in.Body.Namespace, Team: c.subject().Team}
+	if !in.DryRun {
+		found, err := c.Deployer.Purge(ctx, to, before)
+		out.Items = append(out.Items, found...)
+		return out, err
+	}
+	found, err := c.Deployer.Recycled(ctx, to)
+	for _, r := range found {
+		if r.At.Before(before) {
+			out.Items = append(out.Items, r)
+		}
+	}
+	return out, err
+}
+
+type recoveryIn struct {
+	dry
+	Body struct {
+		Clusters []string `json:"clusters"`
+	}
+}
+
+func (s *Server) recovery(ctx context.Context, c *call, in *recoveryIn) (*deploy.Recovery, error) {
+	if len(in.Body.Clusters) == 0 {
+		return nil, fmt.Errorf("%w: name the clusters to look at", appspan.ErrInvalid)
+	}
+	envs, _, end, err := c.environments(in.DryRun)
+	defer end()
+	if err != nil {
+		return nil, err
+	}
+	r, err := envs.Recover(ctx, deploy.Target{Clusters: in.Body.Clusters})
+	if r != nil && len(r.Missed) > 0 { // it says so itself
+		err = nil
+	}
+	return r, err
+}
