@@ -6,24 +6,25 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/invopop/jsonschema"
-
-	"github.com/appspan-dev/appspan/appmodel"
 	"github.com/appspan-dev/appspan/refserver/client"
 )
 
 // document makes the OpenAPI document (3.1) of the routes: of the Go types that
 // they take and give, so that it cannot say what the server does not.
 func (s *Server) document() ([]byte, error) {
-	d := &schemas{all: map[string]json.RawMessage{}, names: map[string]reflect.Type{}}
+	d := newSchemas()
+	for _, r := range s.routes {
+		if r.in.body >= 0 && !r.in.raw {
+			d.ask(r.in.bodyType)
+		}
+	}
+	d.of(reflect.TypeFor[client.Problem]())
 	paths := map[string]map[string]any{}
 	for _, r := range s.routes {
 		operation, err := d.operation(r)
@@ -39,9 +40,6 @@ func (s *Server) document() ([]byte, error) {
 			return nil, fmt.Errorf("%s %s is there twice", r.method, full)
 		}
 		paths[full][method] = operation
-	}
-	if err := d.add(reflect.TypeFor[client.Problem]()); err != nil {
-		return nil, err
 	}
 	doc := map[string]any{
 		"openapi": "3.1.0",
@@ -64,12 +62,6 @@ func (s *Server) document() ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(doc)
 	return out.Bytes(), err
-}
-
-// schemas are those of the types that were met.
-type schemas struct {
-	all   map[string]json.RawMessage
-	names map[string]reflect.Type
 }
 
 func (d *schemas) operation(r *route) (map[string]any, error) {
@@ -106,11 +98,7 @@ func (d *schemas) operation(r *route) (map[string]any, error) {
 				content[media] = map[string]any{}
 			}
 		} else {
-			ref, err := d.ref(r.in.bodyType)
-			if err != nil {
-				return nil, err
-			}
-			content["application/json"] = map[string]any{"schema": ref}
+			content["application/json"] = map[string]any{"schema": d.of(r.in.bodyType)}
 		}
 		op["requestBody"] = map[string]any{"content": content, "required": r.in.raw}
 	}
@@ -119,11 +107,7 @@ func (d *schemas) operation(r *route) (map[string]any, error) {
 	case r.stream != "":
 		success["content"] = map[string]any{r.stream: map[string]any{}}
 	case r.out != nil:
-		ref, err := d.ref(r.out)
-		if err != nil {
-			return nil, err
-		}
-		success["content"] = map[string]any{"application/json": map[string]any{"schema": ref}}
+		success["content"] = map[string]any{"application/json": map[string]any{"schema": d.of(r.out)}}
 	}
 	responses := map[string]any{strconv.Itoa(r.status): success, "default": map[string]any{"$ref": "#/components/responses/problem"}}
 	for _, status := range r.also {
@@ -152,82 +136,6 @@ func paramSchema(t reflect.Type) (map[string]any, error) {
 		return map[string]any{"type": "array", "items": items}, err
 	}
 	return nil, fmt.Errorf("no schema of a parameter of type %v", t)
-}
-
-// ref is the schema of a type, by reference where it has a name.
-func (d *schemas) ref(t reflect.Type) (any, error) {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 {
-		items, err := d.ref(t.Elem())
-		return map[string]any{"type": "array", "items": items}, err
-	}
-	if t.Kind() != reflect.Struct {
-		return map[string]any{}, nil
-	}
-	if err := d.add(t); err != nil {
-		return nil, err
-	}
-	return map[string]any{"$ref": "#/components/schemas/" + d.name(t)}, nil
-}
-
-// add makes the schema of a type, and of those in it.
-func (d *schemas) add(t reflect.Type) error {
-	if d.all[d.name(t)] != nil {
-		return nil
-	}
-	reflector := &jsonschema.Reflector{Namer: d.name, ExpandedStruct: false, Anonymous: true, AllowAdditionalProperties: true, Mapper: mapped}
-	schema := reflector.ReflectFromType(t)
-	for name, one := range schema.Definitions {
-		data, err := json.Marshal(one)
-		if err != nil {
-			return err
-		}
-		d.all[name] = json.RawMessage(strings.ReplaceAll(string(data), "#/$defs/", "#/components/schemas/"))
-	}
-	return nil
-}
-
-// mapped are the types that are not JSON as they are Go.
-func mapped(t reflect.Type) *jsonschema.Schema {
-	switch t {
-	case reflect.TypeFor[time.Duration]():
-		return &jsonschema.Schema{Type: "integer", Description: "nanoseconds"}
-	case reflect.TypeFor[time.Time]():
-		return &jsonschema.Schema{Type: "string", Format: "date-time"}
-	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[appmodel.JSON]():
-		return &jsonschema.Schema{}
-	case reflect.TypeFor[appmodel.Application](), reflect.TypeFor[appmodel.Override]():
-		return &jsonschema.Schema{Type: "object", Description: t.Name() + ": the document that is read and written by package appmodel, which has a JSON Schema"}
-	}
-	return nil
-}
-
-var generic = regexp.MustCompile(`^(\w+)\[(.+)\]$`)
-
-// name is the name of a type's schema: that of the type, with its package's
-// before it where another one has the name.
-func (d *schemas) name(t reflect.Type) string {
-	name := t.Name()
-	if parts := generic.FindStringSubmatch(name); parts != nil {
-		inner := parts[2]
-		name = parts[1] + "Of" + title(path.Base(path.Dir(inner + "/x"))[strings.LastIndex(path.Base(inner), ".")+1:])
-	}
-	if other, ok := d.names[name]; !ok {
-		d.names[name] = t
-	} else if other != t {
-		name = title(path.Base(t.PkgPath())) + name
-		d.names[name] = t
-	}
-	return name
-}
-
-func title(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // operations are the ids of all routes, sorted.
