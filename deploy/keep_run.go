@@ -272,7 +272,11 @@ func (r *rounds) look(ctx context.Context, kept Kept, name string, last Finding)
 	to := Target{Clusters: []string{name}, Namespace: kept.Target.Namespace, Team: kept.Target.Team}
 	c := &ClusterDrift{Cluster: name, part: &ClusterPlan{}}
 	var result *ClusterResult
-	h, err := k.deployer.PlanHeal(ctx, kept.Application, to, kept.Policy, nil)
+	var h *Healing
+	err := k.foreign(ctx, kept, name)
+	if err == nil {
+		h, err = k.deployer.PlanHeal(ctx, kept.Application, to, kept.Policy, nil)
+	}
 	if err == nil {
 		c = h.Drift.Cluster(name)
 		if h.Plan != nil {
@@ -313,6 +317,20 @@ func (r *rounds) look(ctx context.Context, kept Kept, name string, last Finding)
 		r.events.send(e)
 	}
 	return found
+}
+
+// foreign refuses a namespace of another team: labels choose clusters later that
+// who asked for it had no say about, and the Keeper may do more than they.
+func (k *Keeper) foreign(ctx context.Context, kept Kept, name string) error {
+	c, err := k.deployer.clusters.Cluster(ctx, name)
+	if kept.Target.Team == "" || err != nil { // which the look says
+		return nil
+	}
+	team, err := k.deployer.teamOf(ctx, c, kept.Target.Namespace)
+	if err == nil && team != "" && team != kept.Target.Team {
+		return fmt.Errorf("namespace %s on %s: %w: it is another team's", kept.Target.Namespace, name, appspan.ErrDenied)
+	}
+	return nil
 }
 
 // PhaseDrift is the phase of a Keeper's events.

@@ -231,3 +231,24 @@ func TestWhoMayNotSeeAnEnvironmentDoesNotLearnOfIt(t *testing.T) {
 		require.ErrorIs(t, blue.Put(t.Context(), deploy.Environment{Application: "shop", Name: "test", From: "production", Target: deploy.Target{Clusters: []string{"b"}, Namespace: "live"}}), appspan.ErrNotFound)
 	})
 }
+
+func TestAKeeperLeavesANamespaceOfAnotherTeamThatLabelsChose(t *testing.T) {
+	t.Parallel()
+	keep(t, func(t *testing.T, k *keeping) {
+		k.edit("b", driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: "shop"}, "teams", func(v map[string]any) {
+			v["metadata"].(map[string]any)["labels"].(map[string]any)["appspan.dev/team"] = "blue"
+		})
+		to := both
+		to.Team = "red"
+		require.NoError(t, k.keeper.Keep(t.Context(), "shop", to, deploy.DriftPolicy{Default: deploy.DriftHeal}, nil))
+		for _, name := range []string{"a", "b"} {
+			k.edit(name, webRef, "kubectl-edit", func(v map[string]any) { v["spec"].(map[string]any)["replicas"] = 9 })
+		}
+		k.runs("one")
+		require.Equal(t, 2, k.number("a", webRef, "spec", "replicas"))
+		require.Equal(t, 9, k.number("b", webRef, "spec", "replicas"))
+		found, err := k.keeper.Findings(t.Context(), "shop", to)
+		require.NoError(t, err)
+		require.Contains(t, found[1].Error, "another team's")
+	})
+}
