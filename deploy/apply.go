@@ -38,11 +38,12 @@ type ApplyOptions struct {
 	// OnEvent hears how it goes.
 	OnEvent func(appspan.Event)
 
-	// Key, where there is a journal, makes the operation the same one again: see
-	// journal.Intent.
+	// Key, where there is a journal, makes the apply of a plan idempotent: with the
+	// key of an earlier call of the same subject it is the same operation, as long as
+	// the journal keeps that. With another plan it is appspan.ErrConflict.
 	Key string
 
-	passed bool // the gates of its environment
+	passed bool // the gates of its environment, and so Key is a stage's
 }
 
 func (o *ApplyOptions) normal() ApplyOptions {
@@ -150,7 +151,7 @@ func (d *Deployer) Apply(ctx context.Context, p *Plan, opts *ApplyOptions) (*Res
 	if err := d.applicable(p); err != nil {
 		return nil, err
 	}
-	return d.apply(ctx, p, opts.normal())
+	return d.apply(ctx, p, opts.keyed(d.subject))
 }
 
 func (d *Deployer) apply(ctx context.Context, p *Plan, o ApplyOptions) (*Result, error) {
@@ -230,7 +231,7 @@ func (d *Deployer) Deploy(ctx context.Context, app *appmodel.Application, to Tar
 		return nil, err
 	}
 	if d.opts.Journal != nil {
-		return d.operate(ctx, p, true, o.Apply.normal())
+		return d.operate(ctx, p, true, o.Apply.keyed(d.subject))
 	}
 	return d.carryOut(ctx, p, true, o.Apply.normal())
 }

@@ -203,6 +203,9 @@ func (b *batch) run(ctx context.Context, wave []int) {
 			}
 		}
 		apply := b.options.Apply
+		if apply.Key != "" {
+			apply.Key += fmt.Sprintf(" %s/%s", r.Target.Namespace, r.Application)
+		}
 		if tell := apply.OnEvent; tell != nil {
 			apply.OnEvent = func(e appspan.Event) {
 				b.events.Lock()

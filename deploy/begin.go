@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,7 +15,8 @@ import (
 // Begin writes the apply of a plan down as an operation of the journal and
 // returns: whatever process runs the journal executes it, and
 // [Deployer.ResultOf] says what it came to. With ApplyOptions.Key the same call
-// again returns the same operation; for another plan that is appspan.ErrConflict.
+// again returns the same operation, also once it is over; for another plan that is
+// appspan.ErrConflict. Whether the plan still holds is found when it is executed.
 // Without a journal it is appspan.ErrUnsupported. OnEvent is not heard: the
 // operation has its events.
 func (d *Deployer) Begin(ctx context.Context, p *Plan, opts *ApplyOptions) (journal.Operation, error) {
@@ -23,11 +26,18 @@ func (d *Deployer) Begin(ctx context.Context, p *Plan, opts *ApplyOptions) (jour
 	if err := d.applicable(p); err != nil {
 		return journal.Operation{}, err
 	}
-	op, err := d.writeDown(ctx, p, false, opts.normal())
-	if err == nil && op.PlanHash != p.Hash {
-		return op, fmt.Errorf("%w: operation %s of this key applies another plan", appspan.ErrConflict, op.ID)
+	return d.writeDown(ctx, p, false, opts.keyed(d.subject))
+}
+
+// keyed are the options with a key of the subject's own: nobody has part in an
+// operation of somebody else by guessing the key, nor in a stage's.
+func (o *ApplyOptions) keyed(subject appspan.Subject) ApplyOptions {
+	out := o.normal()
+	if out.Key != "" {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", subject.Team, subject.ID, out.Key))
+		out.Key = "apply/" + hex.EncodeToString(sum[:])
 	}
-	return op, err
+	return out
 }
 
 // applicable checks what can be said of a plan before it is applied.
@@ -61,6 +71,9 @@ func (d *Deployer) writeDown(ctx context.Context, p *Plan, direct bool, o ApplyO
 			"clusters": strings.Join(p.Target.Clusters, ",")}})
 	if err != nil {
 		return op, fmt.Errorf("%s of %s could not be written down, and nothing was done: %w", p.Kind, p.Application, err)
+	}
+	if op.PlanHash != p.Hash && !o.passed {
+		return journal.Operation{}, fmt.Errorf("%s of %s: %w: operation %s, of the same key, has another plan; use another key", p.Kind, p.Application, appspan.ErrConflict, op.ID)
 	}
 	return op, nil
 }

@@ -67,7 +67,7 @@ func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOpt
 		return nil, err
 	}
 	run := &localRun{}
-	if op.PlanHash == p.Hash { // else it was begun with another plan, and ends with that
+	if op.PlanHash == p.Hash { // else a stage was begun with another plan, and ends with that
 		run.plan = p
 	}
 	d.local.put(op.ID, run)

@@ -101,6 +101,7 @@ func NewPipeline(environments *Environments, opts *PipelineOptions) (*Pipeline, 
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.Apply.Key = "" // which is for one apply
 	return &Pipeline{environments: environments, d: environments.d, records: environments.records,
 		leases: environments.records.Leases(o.Holder, &storage.LeaseOptions{TTL: o.TTL}), opts: o, telling: &sync.Mutex{}}, nil
 }
