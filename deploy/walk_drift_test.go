@@ -86,7 +86,7 @@ func (w *walk) drift(op *operation) string {
 		if !p.resolved(name).worker || p.asked["worker"].stopped {
 			return ""
 		}
-		p.workers = 2 + r.IntN(4)
+		p.workers = 2 + r.IntN(2)
 		world.edit(name, ref("Deployment", "-worker"), "hpa", func(o map[string]any) { spec(o)["replicas"] = p.workers })
 		return fmt.Sprintf(", after the autoscaler gave %d on %s", p.workers, name)
 	}

@@ -27,7 +27,7 @@ func (m meant) text(name string) string {
 	if m.worker {
 		need = ", {name: worker, component: worker, prefix: WORKER_}"
 		more += "  - {id: worker, kind: service, image: registry.example.com/worker:1, ports: [{name: http, port: 9000}], security: {runAsUser: 1000}," +
-			" resources: {requests: {cpu: 100m}}, scale: {auto: {min: 2, max: 5, metrics: [{cpu: {utilization: 70}}]}}}\n"
+			" resources: {requests: {cpu: 100m}}, scale: {auto: {min: 2, max: 4, metrics: [{cpu: {utilization: 70}}]}}}\n"
 	}
 	if m.tidy {
 		more += "  - {id: tidy, kind: cron, image: registry.example.com/tidy:1, cron: {schedule: \"0 3 * * *\"}, security: {runAsUser: 1000}}\n"

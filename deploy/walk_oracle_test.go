@@ -132,12 +132,8 @@ func (w *walk) shoot(name string) shot {
 func (w *walk) compare(touched []*slot) error {
 	time.Sleep(time.Second)
 	for _, name := range w.names {
-		a := w.audits[name]
-		a.mu.Lock()
-		wrong := a.wrong
-		a.mu.Unlock()
-		if wrong != nil {
-			return fmt.Errorf("on %s: %w", name, wrong)
+		if err := w.astray(name); err != nil {
+			return err
 		}
 		if w.pending[name] != nil {
 			continue // an operation is half done
@@ -151,6 +147,17 @@ func (w *walk) compare(touched []*slot) error {
 				return fmt.Errorf("%s in %s on %s: %w", s.name, s.namespace, name, err)
 			}
 		}
+	}
+	return nil
+}
+
+// astray says which write to a cluster went to a wrong place.
+func (w *walk) astray(name string) error {
+	a := w.audits[name]
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.wrong != nil {
+		return fmt.Errorf("on %s: %w", name, a.wrong)
 	}
 	return nil
 }
@@ -356,14 +363,7 @@ func (s *slot) compareObjects(name string, p *part, objects map[string]driver.Ob
 	}
 	for id, got := range counted {
 		if want := p.wants(name, id); got != want || pods[id] != want {
-			return diverged(miscounted, "%s is to have %d replicas, has %d and %d pods: %v", id, want, got, pods[id], func() (out []string) {
-				for k, o := range objects {
-					if strings.HasPrefix(k, "Pod/"+s.name) || strings.HasPrefix(k, "ReplicaSet/"+s.name) || k == "Deployment/"+s.name+"-web" {
-						out = append(out, k+string(o.JSON[max(0, len(o.JSON)-900):]))
-					}
-				}
-				return
-			}())
+			return diverged(miscounted, "%s is to have %d replicas, has %d and %d pods", id, want, got, pods[id])
 		}
 	}
 	password := see(objects["Secret/"+s.name+"-db"]).Data["password"]

@@ -149,7 +149,7 @@ func (op *operation) name(format string, args ...any) {
 // mean draws an application.
 func (w *walk) mean(s *slot) meant {
 	r := w.rand
-	return meant{web: 1 + r.IntN(3), replicas: 1 + r.IntN(3), greeting: []string{"hello", "howdy", "ahoy"}[r.IntN(3)],
+	return meant{web: 1 + r.IntN(3), replicas: 1 + r.IntN(2), greeting: []string{"hello", "howdy", "ahoy"}[r.IntN(3)],
 		host: s.name + "." + s.namespace + ".example.com", tidy: r.IntN(3) == 0, worker: r.IntN(2) == 0}
 }
 
@@ -163,7 +163,7 @@ func (w *walk) overrides() []over {
 		case 0:
 			o.web = 1 + r.IntN(4)
 		case 1:
-			o.replicas = 1 + r.IntN(4)
+			o.replicas = 1 + r.IntN(3)
 		case 2:
 			o.greeting = []string{"moin", "hello"}[r.IntN(2)]
 		}
@@ -357,7 +357,7 @@ func (w *walk) drawCopy(op *operation) {
 	from := source.where(running)
 	at := from[w.rand.IntN(len(from))]
 	w.aim(op, w.names)
-	n := w.rand.IntN(4)
+	n := w.rand.IntN(3)
 	src := source.on[at]
 	base := src.base.with(everywhere(src.overs), "")
 	o := &deploy.CopyOptions{Name: op.slot.name, Hosts: map[string]string{base.host: "copy.example.com"}}
@@ -471,11 +471,11 @@ func (w *walk) drawCommand(op *operation, live []string) {
 		asks(func(_ string, _ *part, _ string, a *asked) { a.stopped = false })
 	case 4:
 		c.Kind, c.Components = deploy.KindScale, []string{"web"}
-		n := r.IntN(5)
-		if n < 4 {
+		n := r.IntN(4)
+		if n < 3 {
 			c.Replicas = &n
 		}
-		asks(func(_ string, _ *part, _ string, a *asked) { a.replicas = (n + 1) % 5 })
+		asks(func(_ string, _ *part, _ string, a *asked) { a.replicas = (n + 1) % 4 })
 	case 5:
 		c.Kind = deploy.KindRestart
 		c.Components = slices.DeleteFunc(c.Components, func(id string) bool { return id == "tidy" })
