@@ -149,10 +149,10 @@ func (r *record) listedOn(cluster string) ListedOn {
 	return on
 }
 
-// index notes what an application is on a cluster: on, or, if that is not what is
-// noted already, what the cluster then says, if it answers; so what was noted last
-// is what was done last, whoever was slow to note it. Nil: it is not there any more.
-// A team and an environment that are not named stay.
+// index notes what an application is on a cluster; nil: it is not there any more.
+// Whoever has written asks the cluster, if it answers, whether it is still so, and
+// else writes again: so the last word is what was done last, whoever was slow to
+// note it. A team and an environment that are not named stay.
 func (d *Deployer) index(ctx context.Context, at place, team string, on *ListedOn) error {
 	if d.opts.Records == nil {
 		return nil
@@ -162,50 +162,78 @@ func (d *Deployer) index(ctx context.Context, at place, team string, on *ListedO
 	}
 	ctx, cancel := draining(ctx)
 	defer cancel()
-	_, err := d.opts.Records.Update(ctx, indexKey(at.namespace, at.application), func(old []byte) ([]byte, error) {
-		r := &indexRecord{}
-		if old != nil {
-			if err := storage.Decode(old, indexFormat, r); errors.Is(err, appspan.ErrCorrupt) {
-				r = &indexRecord{} // it is written anew
-			} else if err != nil {
-				return nil, err
-			}
+	for range maxNoted {
+		wrote := false
+		_, err := d.opts.Records.Update(ctx, indexKey(at.namespace, at.application), func(old []byte) (out []byte, err error) {
+			out, wrote, err = noted(old, at, team, on)
+			return out, err
+		})
+		if err != nil || !wrote {
+			return err
 		}
-		noted, known := r.Clusters[at.cluster]
-		meant := func(on *ListedOn) indexedOn {
-			out := indexedOn{Team: cmp.Or(team, noted.Team), ListedOn: *on}
-			out.Cluster, out.At, out.Environment = "", on.At.Round(0).UTC(), cmp.Or(on.Environment, noted.Environment)
-			return out
+		now, err := d.onCluster(ctx, at)
+		if err != nil || on == nil && now == nil || on != nil && now != nil && now.same(*on) {
+			return nil // what was done is noted
 		}
-		if known && on != nil && meant(on) == noted || !known && on == nil {
-			return old, nil
+		on = now
+	}
+	return fmt.Errorf("%w: others change it all the time", appspan.ErrConflict)
+}
+
+const maxNoted = 10
+
+// onCluster is what an application is on a cluster now; nil: it is not there.
+func (d *Deployer) onCluster(ctx context.Context, at place) (*ListedOn, error) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	st, _, err := d.readState(ctx, at.application, Target{Namespace: at.namespace}, at.cluster)
+	if err != nil || st == nil || st.record == nil {
+		return nil, err
+	}
+	on := st.record.listedOn(at.cluster)
+	return &on, nil
+}
+
+// same reports whether two say the same, but for the environment.
+func (on ListedOn) same(other ListedOn) bool {
+	on.Environment, on.At = other.Environment, on.At.Round(0).UTC()
+	other.At = other.At.Round(0).UTC()
+	return on == other
+}
+
+// noted changes a record of the index, if something else is to be noted.
+func noted(old []byte, at place, team string, on *ListedOn) (value []byte, changed bool, err error) {
+	r := &indexRecord{}
+	if old != nil {
+		if err := storage.Decode(old, indexFormat, r); errors.Is(err, appspan.ErrCorrupt) {
+			r = &indexRecord{} // it is written anew
+		} else if err != nil {
+			return nil, false, err
 		}
-		now := on
-		reading, stop := context.WithTimeout(ctx, drainTime)
-		defer stop()
-		if st, _, err := d.readState(reading, at.application, Target{Namespace: at.namespace}, at.cluster); err == nil {
-			if now = nil; st != nil && st.record != nil {
-				read := st.record.listedOn(at.cluster)
-				if now = &read; on != nil {
-					now.Environment = on.Environment
-				}
-			}
+	}
+	before, known := r.Clusters[at.cluster]
+	if !known && on == nil {
+		return old, false, nil
+	}
+	r.Envelope = storage.Envelope{Format: indexFormat, MinReader: indexFormat}
+	if on == nil {
+		if delete(r.Clusters, at.cluster); len(r.Clusters) == 0 {
+			return nil, true, nil
 		}
-		r.Envelope = storage.Envelope{Format: indexFormat, MinReader: indexFormat}
-		r.Application, r.Namespace = at.application, at.namespace
-		if now == nil {
-			if delete(r.Clusters, at.cluster); len(r.Clusters) == 0 {
-				return nil, nil
-			}
-			return json.Marshal(r)
+	} else {
+		now := indexedOn{Team: cmp.Or(team, before.Team), ListedOn: *on}
+		now.Cluster, now.At, now.Environment = "", on.At.Round(0).UTC(), cmp.Or(on.Environment, before.Environment)
+		if known && now == before && r.Application == at.application && r.Namespace == at.namespace {
+			return old, false, nil
 		}
 		if r.Clusters == nil {
 			r.Clusters = map[string]indexedOn{}
 		}
-		r.Clusters[at.cluster] = meant(now)
-		return json.Marshal(r)
-	})
-	return err
+		r.Clusters[at.cluster] = now
+	}
+	r.Application, r.Namespace = at.application, at.namespace
+	value, err = json.Marshal(r)
+	return value, true, err
 }
 
 // indexed notes how an apply ended that changed something, or found that nothing

@@ -126,7 +126,7 @@ func TestWhoIsSlowToNoteDoesNotOverwriteWhatCameAfter(t *testing.T) {
 			})
 			var wg sync.WaitGroup
 			wg.Go(func() { _, _ = x.Deployer.Deploy(t.Context(), shop(t), on("a"), nil) })
-			time.Sleep(time.Minute) // it is deployed, and not noted
+			time.Sleep(20 * time.Second) // it is deployed, and not noted
 			c.next(x)
 			close(held)
 			wg.Wait()
