@@ -66,12 +66,14 @@ func (g Gates) check() string {
 }
 
 // admits says why a subject is none whose approval counts, or "".
-func (g Gates) admits(who, began appspan.Subject) string {
+func (g Gates) admits(who appspan.Subject, s *Stage) string {
 	switch {
 	case who.ID == "":
 		return "an approval needs somebody whose ID is known"
-	case who.ID == began.ID && !g.OwnApproval:
+	case who.ID == s.Subject.ID && !g.OwnApproval:
 		return "who began it cannot approve it too"
+	case slices.Contains(s.Deciders, who.ID) && !g.OwnApproval:
+		return "who decided its conflicts cannot approve it too"
 	case len(g.Approvers) > 0 && !slices.Contains(g.Approvers, who.ID) &&
 		!slices.ContainsFunc(who.Groups, func(group string) bool { return slices.Contains(g.Approvers, group) }):
 		return "the approvers are " + strings.Join(g.Approvers, ", ")

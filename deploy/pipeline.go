@@ -258,7 +258,10 @@ func (p *Pipeline) Get(ctx context.Context, application, id string) (Stage, erro
 	if err != nil {
 		return Stage{}, err
 	}
-	return r.Stage, p.authorize(ctx, appspan.VerbRead, &r.Stage)
+	if err := p.authorize(ctx, appspan.VerbRead, &r.Stage); err != nil {
+		return Stage{}, err
+	}
+	return r.Stage, nil
 }
 
 // List yields the stages of an application, or of all if it is empty, that the
@@ -325,7 +328,7 @@ func (p *Pipeline) Approve(ctx context.Context, application, id, planHash, comme
 		if planHash == "" || planHash != r.PlanHash {
 			return fmt.Errorf("%s: %w: its plan is %s, not %q; look at Pipeline.Plan and approve that", r.Stage, appspan.ErrPrecondition, r.PlanHash, cut(printable(planHash), 100))
 		}
-		if why := env.Gates.admits(p.d.subject, r.Subject); why != "" {
+		if why := env.Gates.admits(p.d.subject, &r.Stage); why != "" {
 			return fmt.Errorf("%s: %w: %s", r.Stage, appspan.ErrDenied, why)
 		}
 		if slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Subject.ID == p.d.subject.ID && a.PlanHash == planHash }) {
@@ -341,7 +344,7 @@ func (p *Pipeline) Approve(ctx context.Context, application, id, planHash, comme
 func (g Gates) approved(r *stageRecord) int {
 	n := 0
 	for _, a := range r.Approvals {
-		if a.PlanHash == r.PlanHash && g.admits(a.Subject, r.Subject) == "" {
+		if a.PlanHash == r.PlanHash && g.admits(a.Subject, &r.Stage) == "" {
 			n++
 		}
 	}
@@ -415,6 +418,9 @@ func (p *Pipeline) Decide(ctx context.Context, application, id string, decisions
 		}
 		maps.Copy(in.Decisions, decisions)
 		r.State, r.Reason = StagePlanning, ""
+		if !slices.Contains(r.Deciders, p.d.subject.ID) {
+			r.Deciders = append(r.Deciders, p.d.subject.ID)
+		}
 		r.replan()
 		r.Sealed, err = p.sealIntent(&r.Stage, in)
 		return err

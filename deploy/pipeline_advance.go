@@ -450,9 +450,13 @@ func reasonOf(r *stageRecord) string {
 	return before
 }
 
+// maxDepth bounds a chain of stages: environments that two people have closed to a
+// circle at the same time end there.
+const maxDepth = 32
+
 // follow begins what follows a stage that is done by itself.
 func (p *Pipeline) follow(ctx context.Context, r *stageRecord) error {
-	if r.State != StageDone || r.Followed {
+	if r.State != StageDone || r.Followed || r.Depth >= maxDepth {
 		return nil
 	}
 	view := p.For(r.Subject)
@@ -476,7 +480,7 @@ func (p *Pipeline) follow(ctx context.Context, r *stageRecord) error {
 		} else if !errors.Is(err, appspan.ErrNotFound) {
 			return err
 		}
-		s := Stage{ID: id, Application: r.Application, Environment: env.Name, Kind: KindPromote, After: r.ID, Revision: r.uniform()}
+		s := Stage{ID: id, Application: r.Application, Environment: env.Name, Kind: KindPromote, After: r.ID, Depth: r.Depth + 1, Revision: r.uniform()}
 		s.begin(&env, r.Subject)
 		s.NotBefore = r.Ended.Add(env.Gates.Soak)
 		if s, err = view.write(ctx, s, &stageIntent{}); err != nil {

@@ -20,8 +20,8 @@ type ImagePush struct {
 // ImagePushed begins to bring a pushed image into the environments that follow
 // it (see [Follow]) and that the subject may change; it returns the stages. The
 // same news twice begins nothing twice. News that nobody follows begins nothing;
-// when somebody does, and the subject may change none of these environments, it is
-// appspan.ErrDenied.
+// when somebody does, and the subject may read such environments and change none of
+// them, it is appspan.ErrDenied.
 func (p *Pipeline) ImagePushed(ctx context.Context, push ImagePush) ([]Stage, error) {
 	pushed, err := parseImage(push.Image)
 	if err != nil {
@@ -38,7 +38,7 @@ func (p *Pipeline) ImagePushed(ctx context.Context, push ImagePush) ([]Stage, er
 		return nil, fmt.Errorf("pushed image: %w: %q has neither a tag nor a digest", appspan.ErrInvalid, push.Image)
 	}
 	var out []Stage
-	var denied []error
+	denied := false
 	for env, err := range p.environments.list(ctx, "") {
 		if err != nil {
 			return out, err
@@ -48,8 +48,8 @@ func (p *Pipeline) ImagePushed(ctx context.Context, push ImagePush) ([]Stage, er
 				continue
 			}
 			s, err := p.follows(ctx, &env, f, name)
-			if errors.Is(err, appspan.ErrDenied) {
-				denied = append(denied, err)
+			if errors.Is(err, appspan.ErrDenied) || errors.Is(err, appspan.ErrNotFound) {
+				denied = denied || p.environments.authorize(ctx, appspan.VerbRead, &env) == nil
 				continue
 			}
 			if err != nil {
@@ -58,8 +58,8 @@ func (p *Pipeline) ImagePushed(ctx context.Context, push ImagePush) ([]Stage, er
 			out = append(out, s)
 		}
 	}
-	if len(out) == 0 {
-		return nil, errors.Join(denied...)
+	if len(out) == 0 && denied {
+		return nil, fmt.Errorf("pushed image: %w: you may deploy it to none of the environments that follow it", appspan.ErrDenied)
 	}
 	return out, nil
 }

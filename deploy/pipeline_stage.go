@@ -60,8 +60,13 @@ type Stage struct {
 	Kind PlanKind `json:"kind"`
 	// Subject is who began it; it is planned and applied on behalf of them.
 	Subject appspan.Subject `json:"subject"`
-	// After is the stage that this one follows by itself, empty for the first.
+	// Deciders are the IDs of those who decided its conflicts: they have made it
+	// what it is, as who began it has.
+	Deciders []string `json:"deciders,omitempty"`
+	// After is the stage that this one follows by itself, empty for the first;
+	// Depth is how many are before it.
 	After string `json:"after,omitempty"`
+	Depth int    `json:"depth,omitempty"`
 	// Image is, for KindImage, the image that was pushed, and Component what
 	// gets it, empty: whatever has one of its repository.
 	Image     string `json:"image,omitempty"`

@@ -351,7 +351,14 @@ func TestAPromotionThatConflictsWaitsForADecision(t *testing.T) {
 		require.Len(t, s.Conflicts, 1)
 		path := s.Conflicts[0].Path
 		require.Equal(t, "configs[site].items[GREETING].value", path)
-		_, err = c.Decide(t.Context(), "shop", s.ID, map[string]appmodel.Decision{path: appmodel.TakeTheirs})
+		c.put(deploy.Environment{Application: "shop", Name: "production", From: "test", Auto: true, Target: production, Gates: deploy.Gates{Approvals: 1}, Overrides: hosts(t, "live.example.com")})
+		_, err = c.Pipeline.For(second).Decide(t.Context(), "shop", s.ID, map[string]appmodel.Decision{path: appmodel.TakeTheirs})
+		require.NoError(t, err)
+		c.through()
+		hash := c.in("production").PlanHash
+		_, err = c.Pipeline.For(second).Approve(t.Context(), "shop", s.ID, hash, "")
+		require.ErrorContains(t, err, "who decided its conflicts")
+		_, err = c.Pipeline.For(operator).Approve(t.Context(), "shop", s.ID, hash, "")
 		require.NoError(t, err)
 		c.through()
 		require.Equal(t, deploy.StageDone, c.in("production").State, c.in("production").Reason)
