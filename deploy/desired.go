@@ -27,6 +27,8 @@ type desired struct {
 	additions []Addition
 	// partly: something of it is left as it is, see healing.
 	partly bool
+	// autoscaled: a HorizontalPodAutoscaler has its replicas.
+	autoscaled bool
 }
 
 func (o *desired) kind() kindRef { return kindRef{APIVersion: o.APIVersion, Kind: o.Kind} }
@@ -167,13 +169,33 @@ func (o *desired) object(liveObj *driver.Object, manager string) (driver.Object,
 	return driver.Object{Ref: o.Ref, Labels: o.Labels, JSON: data}, nil
 }
 
-// wake takes back a number of replicas that we took away ourselves: whoever
-// scales a workload leaves one without replicas alone.
+// autoscale marks what a HorizontalPodAutoscaler among the objects scales.
+func autoscale(objects []*desired) {
+	for _, o := range objects {
+		target := func(field string) any {
+			return lookup(o.tree, trail{{field: "spec"}, {field: "scaleTargetRef"}, {field: field}})
+		}
+		if o.Kind != "HorizontalPodAutoscaler" {
+			continue
+		}
+		for _, scaled := range objects {
+			scaled.autoscaled = scaled.autoscaled || scaled.Kind == target("kind") && scaled.Name == target("name")
+		}
+	}
+}
+
+// wake gives a workload without replicas some, if nobody else will: we took them
+// away ourselves, or somebody did by hand, whom a HorizontalPodAutoscaler leaves
+// alone.
 func (o *desired) wake(current map[string]any, m managers, self string) {
 	at := trail{{field: "spec"}, {field: "replicas"}}
 	entry, applied := m.applied(self)
 	i := slices.IndexFunc(o.External, isReplicas)
-	if i < 0 || !applied || lookup(current, at) != float64(0) || !owns(entry.Fields, at) {
+	if i < 0 || !applied || lookup(current, at) != float64(0) {
+		return
+	}
+	yielded := slices.ContainsFunc(o.External[i+1:], isReplicas)
+	if !owns(entry.Fields, at) && (!o.autoscaled || yielded) {
 		return
 	}
 	if n, _ := lookup(o.tree, at).(float64); n > 0 {

@@ -291,6 +291,7 @@ func (d *Deployer) prepare(l *live, p *Plan, w *work, out *ClusterPlan) error {
 	if err != nil {
 		return err
 	}
+	autoscale(w.objects)
 	for _, o := range w.objects {
 		w.byRef[o.Ref] = o
 	}

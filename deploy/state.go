@@ -160,6 +160,7 @@ func (d *Deployer) unpause(p *Plan, l *live, w *work) error {
 		if err != nil {
 			return err
 		}
+		made.autoscaled = o.autoscaled
 		w.objects[i], w.byRef[o.Ref] = made, made
 	}
 	return nil

@@ -86,6 +86,11 @@ func (w *walk) drift(op *operation) string {
 		if !p.resolved(name).worker || p.asked["worker"].stopped {
 			return ""
 		}
+		if r.IntN(4) == 0 { // which an autoscaler leaves alone
+			p.workers = 0
+			world.edit(name, ref("Deployment", "-worker"), "kubectl-scale", func(o map[string]any) { spec(o)["replicas"] = 0 })
+			return ", after the worker was scaled to 0 on " + name
+		}
 		p.workers = 2 + r.IntN(2)
 		world.edit(name, ref("Deployment", "-worker"), "hpa", func(o map[string]any) { spec(o)["replicas"] = p.workers })
 		return fmt.Sprintf(", after the autoscaler gave %d on %s", p.workers, name)

@@ -118,3 +118,25 @@ func TestAnImageIsMeantAlsoWhereAnotherClustersOverrideNamesIt(t *testing.T) {
 		require.Contains(t, fmt.Sprint(w.get("a", webRef)["spec"]), "registry.example.com/web:4")
 	})
 }
+
+func TestWhatAnAutoscalerHasIsGivenReplicasAgainAfterSomebodyTookThemAllAway(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []deploy.PlanKind{deploy.KindStart, deploy.KindRestart, deploy.KindRedeploy} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := two(t)
+				app := decode(t, meant{web: 1, replicas: 1, greeting: "hello", host: "shop.example.com", worker: true}.text("shop"))
+				w.deployed(app, on("a"))
+				worker := driver.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "shop-worker"}
+				w.edit("a", worker, "kubectl-scale", func(o map[string]any) { o["spec"].(map[string]any)["replicas"] = 0 })
+				p, err := w.Plan(t.Context(), app, on("a"), nil)
+				require.NoError(t, err)
+				require.Len(t, p.Clusters[0].Drift(), 1)
+				w.run(kind, on("a")) // web needs it
+				require.Equal(t, 2, w.number("a", worker, "spec", "replicas"))
+				require.Equal(t, status.Ready, w.value("a", "worker"))
+			})
+		})
+	}
+}
