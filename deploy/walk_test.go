@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -228,7 +229,7 @@ func (w *walk) perform(op *operation) (note string, err error) {
 	if silent != "" {
 		w.postpone(op, silent)
 	}
-	if done && (op.once || w.rand.IntN(2) == 0) {
+	if done && (op.once || w.rand.IntN(3) > 0) {
 		return note, nil
 	}
 	d, end := w.process(op.slot.installation, lives(immortal, false), nil)
@@ -382,6 +383,11 @@ func walked(t *testing.T, seed uint64, steps int, spoil func(*walk, string, driv
 	for i := range steps {
 		what, err := w.step()
 		steplog = append(steplog, what)
+		for _, name := range w.names { // which may be why the step failed
+			if wrong := w.astray(name); wrong != nil {
+				err = wrong
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("APPSPAN_SEED=%d, step %d: %w; the last steps:\n%s", seed, i, err, strings.Join(steplog[max(0, i-30):], "\n"))
 		}
@@ -396,6 +402,8 @@ func TestAWalkThroughTheLifeCycleNeverLeavesTheModel(t *testing.T) {
 	t.Parallel()
 	seed, _ := strconv.ParseUint(os.Getenv("APPSPAN_SEED"), 10, 64)
 	shards, steps := uint64(10), 500
+	before := debug.SetGCPercent(400) // there is much garbage
+	t.Cleanup(func() { debug.SetGCPercent(before) })
 	if os.Getenv("APPSPAN_SOAK") != "" {
 		shards = 200
 	}
