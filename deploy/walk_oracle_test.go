@@ -362,7 +362,9 @@ func (s *slot) compareObjects(name string, p *part, objects map[string]driver.Ob
 		}
 	}
 	for id, got := range counted {
-		if want := p.wants(name, id); got != want || pods[id] != want {
+		want := p.wants(name, id)
+		rest := pods[id] > want && want > 0 && p.asked[id].paused // of a change that was held back half-way
+		if got != want || pods[id] != want && !rest {
 			return diverged(miscounted, "%s is to have %d replicas, has %d and %d pods", id, want, got, pods[id])
 		}
 	}

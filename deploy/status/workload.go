@@ -113,7 +113,7 @@ func replicated(obj driver.Object, w workload) Readiness {
 		r.Value, r.Message = Progressing, fmt.Sprintf("%d of %d updated, %d ready", s.UpdatedReplicas, needUpdated, s.ReadyReplicas)
 	case s.Replicas < n || available < n:
 		r.Value, r.Message = Progressing, fmt.Sprintf("%d of %d ready", s.ReadyReplicas, n)
-	case s.Replicas > n:
+	case s.Replicas > n && !w.Spec.Paused:
 		r.Value, r.Message = Progressing, fmt.Sprintf("%d more than %d to end", s.Replicas-n, n)
 	case w.Spec.Paused:
 		r.Value, r.Message = Ready, fmt.Sprintf("%d of %d ready, %d updated: paused", s.ReadyReplicas, n, s.UpdatedReplicas)
