@@ -61,7 +61,7 @@ func (c *call) planned(ctx context.Context, p *deploy.Plan, dryRun bool, seen cl
 		c.status = http.StatusOK
 		return client.Planned{Unchanged: true}, nil
 	}
-	operation, err := c.Deployer.Begin(ctx, p, &deploy.ApplyOptions{})
+	operation, err := c.Deployer.Begin(ctx, p, &c.s.opts.Apply)
 	if err != nil {
 		return client.Planned{}, err
 	}

@@ -52,8 +52,6 @@ type Options struct {
 	Kube *kube.Provider
 	// Checks are what gates of environments may name.
 	Checks map[string]deploy.Check
-	// Apply is how plans are applied.
-	Apply deploy.ApplyOptions
 	// Holder names this process among those that share the records; default: a
 	// random name.
 	Holder string

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,8 +20,10 @@ import (
 	"github.com/appspan-dev/appspan/cluster/driver"
 	"github.com/appspan-dev/appspan/cluster/team"
 	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/deploy/status"
 	"github.com/appspan-dev/appspan/refserver"
 	"github.com/appspan-dev/appspan/refserver/client"
+	"github.com/appspan-dev/appspan/storage/journal"
 )
 
 // rigSite is a server over real control planes, as two teams use it.
@@ -41,7 +44,7 @@ func newRigSite(t *testing.T) *rigSite {
 	require.NoError(t, err)
 	s := &rigSite{t: t, suffix: strconv.FormatInt(time.Now().UnixNano()%1e12, 36)}
 	s.server, err = refserver.Open(t.Context(), &refserver.Options{Dir: t.TempDir(), Operators: []string{admin.ID}, Installation: "portal-" + s.suffix,
-		Apply: deploy.ApplyOptions{ReadyTimeout: 2 * time.Minute}})
+		HandlerOptions: refserver.HandlerOptions{Apply: deploy.ApplyOptions{ReadyTimeout: 2 * time.Minute, FailAfter: time.Second}}})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -148,12 +151,22 @@ func TestRigTheWholeStoryOfTwoTeamsThroughTheClient(t *testing.T) {
 		return d
 	}
 	done(blue.Deploy(ctx, edit("hello", "good day")))
-	broken, err := blue.PlanDeploy(ctx, edit("registry.example.com/web:1", "registry.example.com/web:broken-image-pull"))
+	broken, err := blue.Deploy(ctx, edit("registry.example.com/web:1", "nowhere.invalid/web:2"))
 	require.NoError(t, err)
-	require.Contains(t, broken.Text, "broken-image-pull")
+	failed, err := blue.Wait(ctx, broken, nil)
+	require.ErrorContains(t, err, "nowhere.invalid/web:2")
+	require.Equal(t, journal.Failed, failed.State)
+	app, err = blue.Application(ctx, space, "shop", true)
+	require.NoError(t, err)
+	web := app.Status.Clusters[0].Components[slices.IndexFunc(app.Status.Clusters[0].Components, func(c status.Component) bool { return c.ID == "web" })]
+	require.NotEmpty(t, web.Causes, app.Status.Tree(nil))
+	cause := web.Causes[0]
+	t.Log(cause.Reason, cause.Message, cause.Next)
+	require.Equal(t, status.ImagePull, cause.Reason)
+	require.NotEmpty(t, cause.Next)
 	done(blue.RollBack(ctx, space, "shop", client.RollbackRequest{Revision: 1}, false))
 	var changes []string
-	for c, err := range blue.ReleaseChanges(ctx, space, "shop", "rig-1", 3, 2) {
+	for c, err := range blue.ReleaseChanges(ctx, space, "shop", "rig-1", 4, 2) {
 		require.NoError(t, err)
 		changes = append(changes, c.Path)
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/deploy"
 )
 
 // apiPrefix is where the API is below the base path.
@@ -46,6 +47,9 @@ type HandlerOptions struct {
 	// at once; default 50 and 200; a negative Rate is no limit.
 	Rate  float64
 	Burst int
+	// Apply is how plans are applied. Its OnEvent is not used: operations have their
+	// events.
+	Apply deploy.ApplyOptions
 	// Version is what the server says of itself.
 	Version string
 	// Logger hears what no client is told; nil discards.
