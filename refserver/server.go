@@ -29,6 +29,8 @@ type HandlerOptions struct {
 	// Authenticators are asked one after the other who sends a request. Tokens of
 	// the server are known without. None: only those.
 	Authenticators []Authenticator
+	// Logins are ways to log in with a browser, at /login/<name>/.
+	Logins []LoginPage
 	// BasePath is what stands before everything, without a slash at its end:
 	// "/cloud". A program that strips it before gives it all the same if browsers
 	// see it, with StripsBasePath.
@@ -44,7 +46,8 @@ type HandlerOptions struct {
 	// BodyTimeout is for how long a body may take; default 30 s.
 	BodyTimeout time.Duration
 	// Rate is how many requests a second one subject may send, and Burst how many
-	// at once; default 50 and 200; a negative Rate is no limit.
+	// at once; default 50 and 200; a negative Rate is no limit. As many may come
+	// from one address of nobody who is known.
 	Rate  float64
 	Burst int
 	// Apply is how plans are applied. Its OnEvent is not used: operations have their
@@ -62,6 +65,7 @@ type Server struct {
 	opts           HandlerOptions
 	tokens         *Tokens
 	sessions       *Sessions
+	drain          sync.Once
 	ending         chan struct{} // closed when streams are to end
 	authenticators []Authenticator
 	routes         []*route
@@ -141,6 +145,9 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 		return nil, err
 	}
 	s.plain()
+	if err := s.mountLogins(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -154,11 +161,8 @@ func (s *Server) operation(w http.ResponseWriter, r *http.Request, rt *route) {
 var teamName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route) error {
-	if err := s.strangers.take(peer(r)); err != nil {
-		return err
-	}
 	s.cors(w, r)
-	login, err := s.authenticate(r)
+	login, err := s.known(r)
 	if err != nil {
 		return err
 	}
@@ -238,6 +242,10 @@ func (s *Server) plain() {
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
+		if s.draining() {
+			s.fail(w, r, fmt.Errorf("%w: the server is about to end", appspan.ErrUnavailable))
+			return
+		}
 		if _, err := s.parts.Records.Get(ctx, "ready/asked"); err != nil && !errors.Is(err, appspan.ErrNotFound) {
 			s.fail(w, r, fmt.Errorf("%w: the records do not answer: %w", appspan.ErrUnavailable, err))
 			return
@@ -255,7 +263,7 @@ func (s *Server) plain() {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	s.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := s.authenticate(r); err != nil {
+		if _, err := s.known(r); err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -287,7 +295,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Close closes what Open opened. Run must have returned.
 func (s *Server) Close() error {
 	s.close.Do(func() {
-		close(s.ending)
+		s.Drain()
 		var errs []error
 		for _, c := range slices.Backward(s.closers) {
 			errs = append(errs, c.Close())

@@ -87,3 +87,11 @@ type ExecEnd struct {
 	// Problem is why the command could not be run, or its end not be seen.
 	Problem *Problem `json:"problem,omitempty"`
 }
+
+// LoginPage is a way to log in with a browser. Path is where it begins; with the
+// query parameter to, a path of the server, that is where one comes out.
+type LoginPage struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Path  string `json:"path"`
+}
