@@ -144,6 +144,9 @@ func (s *Server) hook(ctx context.Context, id string) (*hookRecord, string, erro
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	stages, err := s.received(w, r)
 	if err != nil {
+		if errors.Is(err, errUnauthenticated) {
+			_ = s.strangers.take(peer(r))
+		}
 		s.fail(w, r, err)
 		return
 	}
@@ -153,7 +156,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) received(w http.ResponseWriter, r *http.Request) ([]deploy.Stage, error) {
-	if err := s.strangers.take(peer(r)); err != nil {
+	if err := s.strangers.left(peer(r)); err != nil {
 		return nil, err
 	}
 	ctx := r.Context()

@@ -29,12 +29,10 @@ type limited struct {
 // maxLimited bounds the parties that are remembered.
 const maxLimited = 10_000
 
-// take asks for one request of a party.
-func (l *limits) take(party string) error {
-	if l.each <= 0 {
-		return nil
-	}
+// of is the bucket of a party.
+func (l *limits) of(party string) *rate.Limiter {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	one := l.known[party]
 	if one == nil {
 		if len(l.known) >= maxLimited {
@@ -44,13 +42,36 @@ func (l *limits) take(party string) error {
 		l.known[party] = one
 	}
 	one.seen = time.Now()
-	l.mu.Unlock()
-	if now := one.ReserveN(time.Now(), 1); now.Delay() > 0 {
-		wait := now.Delay()
-		now.Cancel()
-		return appspan.MarkRetryable(fmt.Errorf("%w: come back in %v", errTooMany, wait.Round(time.Millisecond)), wait)
+	return one.Limiter
+}
+
+// take takes one of what a party may do, or says when it may again.
+func (l *limits) take(party string) error {
+	if l.each <= 0 {
+		return nil
+	}
+	now := l.of(party).ReserveN(time.Now(), 1)
+	wait := now.Delay()
+	if wait <= 0 {
+		return nil
+	}
+	now.Cancel()
+	return tooMany(wait)
+}
+
+// left says whether a party may do anything, and takes nothing.
+func (l *limits) left(party string) error {
+	if l.each <= 0 {
+		return nil
+	}
+	if tokens := l.of(party).Tokens(); tokens < 1 {
+		return tooMany(time.Duration((1 - tokens) / float64(l.each) * float64(time.Second)))
 	}
 	return nil
+}
+
+func tooMany(wait time.Duration) error {
+	return appspan.MarkRetryable(fmt.Errorf("%w: come back in %v", errTooMany, wait.Round(time.Millisecond)), wait)
 }
 
 // forget forgets who was not seen for a minute, or everybody.

@@ -53,6 +53,20 @@ func (s *Server) authenticate(r *http.Request) (*Login, error) {
 	return nil, fmt.Errorf("%w: send a bearer token, or log in", errUnauthenticated)
 }
 
+// known is authenticate for a request from anywhere: from an address from which
+// many came that nobody knew, no more are looked at for a while. Whoever is known
+// is bounded by who they are.
+func (s *Server) known(r *http.Request) (*Login, error) {
+	if err := s.strangers.left(peer(r)); err != nil {
+		return nil, err
+	}
+	login, err := s.authenticate(r)
+	if err != nil {
+		_ = s.strangers.take(peer(r)) // it is told why, not that it was one too many
+	}
+	return login, err
+}
+
 // Loopback lets whoever is on the same machine act as Subject without a login:
 // requests from a loopback address, to a loopback host name, so that no page that
 // a browser was led to by DNS gets in. Behind a proxy on the same machine every

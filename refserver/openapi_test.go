@@ -21,5 +21,7 @@ func TestTheOpenAPIDocumentIsTheOneThatWasReviewed(t *testing.T) {
 	}
 	want, err := os.ReadFile("testdata/openapi.json")
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(got.body), "run go test ./refserver -update, and look at the difference")
+	if string(want) != string(got.body) {
+		t.Errorf("the document is another one: run go test ./refserver -run OpenAPI -update, and look at the difference")
+	}
 }

@@ -44,7 +44,7 @@ func newRigSite(t *testing.T) *rigSite {
 	require.NoError(t, err)
 	s := &rigSite{t: t, suffix: strconv.FormatInt(time.Now().UnixNano()%1e12, 36)}
 	s.server, err = refserver.Open(t.Context(), &refserver.Options{Dir: t.TempDir(), Operators: []string{admin.ID}, Installation: "portal-" + s.suffix,
-		HandlerOptions: refserver.HandlerOptions{Apply: deploy.ApplyOptions{ReadyTimeout: 2 * time.Minute, FailAfter: time.Second}}})
+		HandlerOptions: refserver.HandlerOptions{Rate: 5000, Burst: 5000, Apply: deploy.ApplyOptions{ReadyTimeout: 2 * time.Minute, FailAfter: time.Second}}})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -240,7 +240,7 @@ func (s *Server) audit(ctx context.Context, c *call, verb appspan.Verb, resource
 // asks is not logged in yet.
 func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
 	err := func() error {
-		if err := s.strangers.take(peer(r)); err != nil {
+		if err := s.strangers.left(peer(r)); err != nil {
 			return err
 		}
 		if err := s.origin.Check(r); err != nil {
@@ -256,6 +256,7 @@ func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
 			err = fmt.Errorf("%w: that is no token of this server", appspan.ErrDenied)
 		}
 		if err != nil {
+			_ = s.strangers.take(peer(r))
 			return fmt.Errorf("%w: %w", errUnauthenticated, err)
 		}
 		return s.sessions.Begin(w, r, login.Subject, "session", 0)
