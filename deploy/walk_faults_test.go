@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,8 @@ type lived struct {
 	*life
 }
 
-func (l lived) Close() error { return nil }
+func (l lived) Unwrap() driver.Cluster { return l.Cluster }
+func (l lived) Close() error           { return nil }
 
 func (l lived) Apply(ctx context.Context, obj driver.Object, o driver.ApplyOptions) (out driver.Object, err error) {
 	return out, l.write(func() (err error) { out, err = l.Cluster.Apply(ctx, obj, o); return err })
@@ -185,7 +187,8 @@ func (w *walk) attempt(op *operation, m mishap) (done bool, note, silent string,
 			rule := fault.Rule{Op: []fault.Op{fault.Apply, fault.Delete, fault.List, fault.Get}[r.IntN(4)], Nth: 1 + r.IntN(12), Err: busy}
 			defer w.nets[victim].Add(rule)()
 		}
-		note = ", too many requests on " + victim
+		defer w.nets[victim].Add(fault.Rule{Op: fault.Next, Nth: 1 + r.IntN(12), Err: []error{io.EOF, fault.Lost}[r.IntN(2)]})()
+		note = ", too many requests and a cut watch on " + victim
 	case fallsSilent:
 		note = fmt.Sprintf(", %s falls silent at write %d", victim, n)
 		fell := w.audits[victim].silence(n, func() { w.nets[victim].Add(fault.Rule{Hang: true}) })

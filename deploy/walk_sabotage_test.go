@@ -113,9 +113,12 @@ func TestTheWalkCatchesWhoeverCheatsAndSaysAtWhat(t *testing.T) {
 		"another configuration is written": {applying("ConfigMap", func(ctx context.Context, c driver.Cluster, obj driver.Object, o driver.ApplyOptions) (driver.Object, error) {
 			return rewritten(ctx, c, obj, o, `"GREETING":"`, `"GREETING":"o`)
 		}), outdated},
-		"another number of replicas is written": {applying("StatefulSet", func(ctx context.Context, c driver.Cluster, obj driver.Object, o driver.ApplyOptions) (driver.Object, error) {
+		"a replica more makes a claim": {applying("StatefulSet", func(ctx context.Context, c driver.Cluster, obj driver.Object, o driver.ApplyOptions) (driver.Object, error) {
+			if obj.Namespace == "one" { // where that claim is somebody's
+				return c.Apply(ctx, obj, o)
+			}
 			return rewritten(ctx, c, obj, o, `"replicas":1`, `"replicas":2`)
-		}), miscounted},
+		}), claims},
 		"a number of replicas is one more": {applying("Deployment", func(ctx context.Context, c driver.Cluster, obj driver.Object, o driver.ApplyOptions) (driver.Object, error) {
 			return rewritten(ctx, c, obj, o, `"replicas":`, `"replicas":1`)
 		}), miscounted},
