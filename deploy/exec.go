@@ -32,8 +32,8 @@ type ExecOptions struct {
 
 // Exec runs a command in a replica of an application, on the one cluster of
 // the target, to its end. It asks for appspan.VerbExec, and the Auditor is
-// told who ran a command in which pod, but not the command, which may hold
-// secrets. A command that ended with another status than zero is a
+// told before and after who ran a command in which pod, but not the command, which
+// may hold secrets; without the first nothing is run. A command that ended with another status than zero is a
 // *driver.ExitError; no replica that fits is appspan.ErrNotFound, one that is
 // not ready appspan.ErrPrecondition, and a cluster that executes nothing
 // appspan.ErrUnsupported. What the cluster was asked to run is never repeated.
@@ -55,6 +55,9 @@ func (d *Deployer) Exec(ctx context.Context, application string, to Target, opts
 	execer, ok := cluster.As[driver.Execer](r.cluster)
 	if !ok {
 		return fmt.Errorf("exec in %s: %w: the driver of %s executes nothing", application, appspan.ErrUnsupported, r.cluster.Name())
+	}
+	if err := r.begins(ctx, "exec"); err != nil {
+		return err
 	}
 	err = execer.Exec(ctx, r.pod.ref, driver.ExecOptions{Container: container, Command: slices.Clone(opts.Command), Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr, TTY: opts.TTY})
 	return r.told(ctx, "exec", err)
@@ -89,6 +92,9 @@ func (d *Deployer) Forward(ctx context.Context, application string, to Target, o
 	forwarder, ok := cluster.As[driver.PortForwarder](r.cluster)
 	if !ok {
 		return nil, fmt.Errorf("forward to %s: %w: the driver of %s forwards no ports", application, appspan.ErrUnsupported, r.cluster.Name())
+	}
+	if err := r.begins(ctx, "forward"); err != nil {
+		return nil, err
 	}
 	conn, err := forwarder.Forward(ctx, r.pod.ref, port)
 	if err = r.told(ctx, "forward", err); err != nil {
@@ -187,6 +193,20 @@ func (d *Deployer) reach(ctx context.Context, application string, to Target, com
 	}
 	return &reached{d: d, cluster: c, to: to, pod: pods[i], access: appspan.Access{Verb: appspan.VerbExec, Resource: "application",
 		Team: to.Team, Cluster: c.Name(), Namespace: to.Namespace, Application: application}}, nil
+}
+
+// begins records that something is about to be done: a process that dies
+// meanwhile leaves a trace of it. What cannot be recorded is not done.
+func (r *reached) begins(ctx context.Context, what string) error {
+	if r.d.opts.Auditor == nil {
+		return nil
+	}
+	entry := appspan.AuditEntry{Time: time.Now().UTC(), Subject: r.d.subject, Access: r.access, Outcome: "begun"}
+	entry.Access.Resource = what + " pod/" + r.pod.Name
+	if err := r.d.opts.Auditor.Audit(context.WithoutCancel(ctx), entry); err != nil {
+		return fmt.Errorf("audit of %s: nothing was done: %w", entry.Access, err)
+	}
+	return nil
 }
 
 // told records what was done, and returns how it ended, with where.

@@ -66,12 +66,13 @@ func TestCommandsAndConnectionsReachAReplicaAndAreAudited(t *testing.T) {
 	var exit *driver.ExitError
 	require.ErrorAs(t, d.Exec(t.Context(), "shop", on("a"), &deploy.ExecOptions{Component: "db", Command: []string{"sh", "-c", "exit 3"}}), &exit)
 	require.Equal(t, 3, exit.Code)
-	require.Len(t, told.entries, 3)
+	require.Len(t, told.entries, 6, "each when it begins and when it has ended")
 	require.Equal(t, appspan.VerbExec, told.entries[0].Access.Verb)
-	require.Equal(t, "ok", told.entries[0].Outcome)
+	require.Equal(t, "begun", told.entries[0].Outcome)
+	require.Equal(t, "ok", told.entries[1].Outcome)
 	require.NotContains(t, told.entries[0].Access.String(), "secret")
-	require.Equal(t, "exec pod/shop-db-0", told.entries[1].Access.Resource)
-	require.Contains(t, told.entries[2].Outcome, "exit code 3")
+	require.Equal(t, "exec pod/shop-db-0", told.entries[2].Access.Resource)
+	require.Contains(t, told.entries[5].Outcome, "exit code 3")
 
 	for port, number := range map[string]string{"sql": "3306", "8080": "8080"} {
 		conn, err := d.Forward(t.Context(), "shop", on("a"), &deploy.ForwardOptions{Component: "db", Port: port})
@@ -81,7 +82,7 @@ func TestCommandsAndConnectionsReachAReplicaAndAreAudited(t *testing.T) {
 		require.Equal(t, "shop-db-0:"+number, string(said))
 		require.NoError(t, conn.Close())
 	}
-	require.Len(t, told.entries, 5)
+	require.Len(t, told.entries, 10)
 	_, err = d.Forward(t.Context(), "shop", on("a"), &deploy.ForwardOptions{Component: "db", Port: "1"})
 	require.ErrorIs(t, err, appspan.ErrUnavailable)
 
