@@ -124,6 +124,9 @@ func (a *applier) remove(ctx context.Context) error {
 		a.result.Outcome = OutcomeUnchanged
 		a.result.Notes = append(a.result.Notes, "it is not there")
 		a.listKept()
+		if newest := l.state.record.newest(); newest != nil { // an interrupted removal may have left older releases
+			return a.deployer.forgetReleases(ctx, a.cluster, l.scope, func(revision int) bool { return revision < newest.Revision })
+		}
 		if l.state.record != nil {
 			return nil
 		}

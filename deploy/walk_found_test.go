@@ -1,7 +1,10 @@
 package deploy_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -139,4 +142,28 @@ func TestWhatAnAutoscalerHasIsGivenReplicasAgainAfterSomebodyTookThemAllAway(t *
 			})
 		})
 	}
+}
+
+func TestARemovalThatIsDoneAgainLeavesNoReleaseButTheNewest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := two(t)
+		w.deployed(shop(t), on("a"))
+		w.deployed(shop(t, "web:1", "web:2"), on("a"))
+		bin := &deploy.RemoveOptions{Recycle: true}
+		dies := w.over(func(d driver.Cluster) driver.Cluster {
+			return saboteur{Cluster: d, delete: func(ctx context.Context, c driver.Cluster, ref driver.Ref, o driver.DeleteOptions) error {
+				if ref.Kind == "Secret" && strings.HasPrefix(ref.Name, "appspan-") {
+					return errKilled
+				}
+				return c.Delete(ctx, ref, o)
+			}}
+		})
+		_, err := dies.Remove(t.Context(), "shop", on("a"), bin, nil)
+		require.ErrorIs(t, err, errKilled)
+		_, err = w.Remove(t.Context(), "shop", on("a"), bin, nil)
+		require.NoError(t, err)
+		secrets := slices.DeleteFunc(w.objects("a", "shop"), func(o string) bool { return !strings.HasPrefix(o, "Secret/") })
+		require.Len(t, secrets, 2, "%v", secrets)
+	})
 }
