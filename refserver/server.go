@@ -38,6 +38,9 @@ type HandlerOptions struct {
 	// FrameAncestors are the origins of pages that may show the console in a frame;
 	// none: no page may.
 	FrameAncestors []string
+	// HubURL is where agents of clusters reach this server, base path included; it
+	// goes into join tokens.
+	HubURL string
 	// AllowOrigins are the origins of other pages that may call the API (CORS);
 	// none: no page may.
 	AllowOrigins []string
