@@ -31,6 +31,8 @@ type operation struct {
 	planned     *deploy.Plan
 	once        bool // it cannot be done twice
 	drifted     bool // after somebody has changed something
+	undoes      bool // it can be rolled back instead of being done again
+	undone      bool // it was
 	// after changes the model of one of the clusters.
 	after func(name string, p *part)
 	reads []string // other clusters, without which nothing can be done
@@ -95,6 +97,25 @@ func (op *operation) carryOut(w *walk, d *deploy.Deployer, to deploy.Target, aga
 	}
 	_, err = d.Apply(w.ctx, p, nil)
 	return err
+}
+
+// undo rolls back what an operation has half done, or returns that it cannot.
+func (op *operation) undo(w *walk, d *deploy.Deployer) (bool, error) {
+	for _, name := range op.on {
+		before := op.slot.on[name]
+		after := before.clone()
+		if op.after(name, after); !op.undoes || before.presence != running || before.resolved(name).worker && !after.resolved(name).worker {
+			return false, nil // or nobody knows how many workers there would be
+		}
+	}
+	op.undone = true
+	for _, name := range op.on {
+		_, err := d.Rollback(w.ctx, op.slot.name, op.slot.target(name), &deploy.RollbackOptions{Revision: op.slot.on[name].newest()}, nil)
+		if err != nil {
+			return true, diverged(refused, "rolled back: %v", err)
+		}
+	}
+	return true, nil
 }
 
 // draw draws an operation.
@@ -199,6 +220,7 @@ func (w *walk) drawDeploy(op *operation) {
 	} else {
 		op.plan = func(d *deploy.Deployer, to deploy.Target) (*deploy.Plan, error) { return d.Plan(w.ctx, app, to, o) }
 	}
+	op.undoes = true
 	op.after = func(_ string, p *part) { p.begin(base, overs) }
 }
 
@@ -207,7 +229,7 @@ func (w *walk) drawEdit(op *operation, live []string) {
 	base, first := w.mean(op.slot), op.slot.on[op.on[0]]
 	base.host = first.base.host
 	op.name("edit to %+v", base)
-	op.heals, op.whole = true, true
+	op.heals, op.whole, op.undoes = true, true, true
 	app := decode(w.t, base.text(op.slot.name))
 	for _, name := range op.on {
 		if p := op.slot.on[name]; p.base != first.base || !slices.Equal(p.overs, first.overs) {
@@ -408,7 +430,7 @@ func (w *walk) drawPromotion(op *operation, live []string) bool {
 		}
 	}
 	op.name("promotion from %s on %s, decided %v", source.name, first.from.cluster, o.Decisions)
-	op.whole, op.heals, op.reads = true, true, []string{first.from.cluster}
+	op.whole, op.heals, op.undoes, op.reads = true, true, true, []string{first.from.cluster}
 	op.plan = func(d *deploy.Deployer, to deploy.Target) (*deploy.Plan, error) {
 		p, err := d.PlanPromotion(w.ctx, op.slot.name, to, o)
 		if err != nil {
@@ -487,6 +509,7 @@ func (w *walk) drawCommand(op *operation, live []string) {
 	case 8:
 		n := 1 + r.IntN(5)
 		c.Kind, c.Components, c.Images = deploy.KindImage, nil, map[string]string{"web": fmt.Sprintf("registry.example.com/web:%d", n)}
+		op.undoes = true
 		op.after = func(name string, p *part) {
 			if p.base.web = n; p.resolved(name).web != n { // an override says otherwise
 				p.overs = append(slices.Clone(p.overs), over{web: n})

@@ -80,17 +80,7 @@ func newWalk(t *testing.T, seed uint64, spoil func(*walk, string, driver.Cluster
 	info, err := w.fakes["a"].Info(t.Context())
 	require.NoError(t, err)
 	w.kinds = info.Kinds
-	for _, installation := range []string{"test", "other"} {
-		var members []*cluster.Cluster
-		for _, name := range w.names {
-			members = append(members, cluster.New(name, noClose{w.nets[name]}, &cluster.Options{Timeout: 5 * time.Second}))
-		}
-		set, err := cluster.NewSet(members...)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = set.Close() })
-		w.eyes[installation], err = deploy.New(set, &deploy.Options{Installation: installation, Keys: w.keys, Authorizer: appspan.AllowAll{}})
-		require.NoError(t, err)
-	}
+	w.look()
 	for _, s := range []slot{{"test", "one", "shop", "", -1, nil}, {"test", "two", "shop", "", -1, nil}, {"other", "three", "shop", "", -1, nil},
 		{"test", "two", "store", "blue", 0, nil}, {"other", "two", "depot", "", -1, nil}} {
 		s.on = map[string]*part{"a": {}, "b": {}}
@@ -98,6 +88,52 @@ func newWalk(t *testing.T, seed uint64, spoil func(*walk, string, driver.Cluster
 	}
 	w.plant()
 	return w
+}
+
+// look opens what sees the world for each installation, for as long as its keys
+// are the same.
+func (w *walk) look() {
+	for _, installation := range []string{"test", "other"} {
+		var members []*cluster.Cluster
+		for _, name := range w.names {
+			members = append(members, cluster.New(name, noClose{w.nets[name]}, &cluster.Options{Timeout: 5 * time.Second}))
+			delete(w.answered, installation+"/"+name)
+		}
+		set, err := cluster.NewSet(members...)
+		require.NoError(w.t, err)
+		w.t.Cleanup(func() { _ = set.Close() })
+		w.eyes[installation], err = deploy.New(set, &deploy.Options{Installation: installation, Keys: w.keys, Authorizer: appspan.AllowAll{}})
+		require.NoError(w.t, err)
+	}
+	for _, s := range w.slots {
+		for _, p := range s.on {
+			p.seen = ""
+		}
+	}
+}
+
+// retire seals everything with the newest key and forgets the others.
+func (w *walk) retire() error {
+	_, err := w.keys.Rotate(nil)
+	require.NoError(w.t, err)
+	for _, installation := range []string{"test", "other"} {
+		for _, name := range w.names {
+			a := w.audits[name]
+			a.mu.Lock()
+			a.allowed = slices.DeleteFunc(slices.Clone(w.slots), func(s *slot) bool { return s.installation != installation })
+			a.mu.Unlock()
+		}
+		d, end := w.process(installation, lives(immortal, false), nil)
+		_, err := d.Reseal(w.ctx, deploy.Target{Clusters: w.names})
+		end()
+		if err != nil {
+			return diverged(refused, "%v", err)
+		}
+	}
+	w.keys = onlyNewest(w.t, w.keys)
+	w.rotations = 0
+	w.look()
+	return w.compare(w.slots)
 }
 
 // plant makes what belongs to others, with names and labels much like ours.
@@ -151,6 +187,9 @@ func (w *walk) step() (what string, err error) {
 			w.leave(name)
 			return name + " does not answer any more", w.compare(w.slots)
 		}
+	}
+	if w.rand.IntN(100) == 0 && w.away["a"]+w.away["b"] == 0 {
+		return "older keys are retired", w.retire()
 	}
 	op := w.draw()
 	what, w.spoken, err = op.what, nil, w.spoken
@@ -234,6 +273,11 @@ func (w *walk) perform(op *operation) (note string, err error) {
 	}
 	d, end := w.process(op.slot.installation, lives(immortal, false), nil)
 	defer end()
+	if m == isKilled && !done && w.rand.IntN(3) == 0 {
+		if undone, err := op.undo(w, d); undone || err != nil {
+			return note + ", rolled back", err
+		}
+	}
 	to, again := op.to, m != nothingHappens
 	if again {
 		on := slices.DeleteFunc(slices.Clone(op.on), func(name string) bool { return w.pending[name] != nil })
@@ -269,6 +313,10 @@ func (w *walk) accept(op *operation, touched []*slot, name string) error {
 		before := s.on[name]
 		p := before.clone()
 		op.after(name, p)
+		done := p
+		if op.undone {
+			p = before.clone()
+		}
 		p.settle(name, before)
 		s.on[name] = p
 		if before.presence != absent && p.presence == absent || before.presence == absent && strings.HasPrefix(op.what, "removal") {
@@ -284,7 +332,11 @@ func (w *walk) accept(op *operation, touched []*slot, name string) error {
 		newest := p.newest()
 		for _, r := range slices.Backward(releases[name]) {
 			if r.Revision > newest && p.presence == running {
-				p.releases = append(p.releases, kept{r.Revision, r.State, p.base, p.overs, p.from})
+				made := done
+				if op.undone && r.Kind == deploy.KindRollback {
+					made = p
+				}
+				p.releases = append(p.releases, kept{r.Revision, r.State, made.base, made.overs, made.from})
 			}
 			for i := range p.releases { // the process of that one died
 				if k := &p.releases[i]; k.revision == r.Revision && k.state == deploy.ReleaseApplying {
@@ -293,9 +345,11 @@ func (w *walk) accept(op *operation, touched []*slot, name string) error {
 			}
 		}
 		switch more := len(p.releases) - 10; {
+		case p.presence == binned && op.kind == "":
+			p.swept = true
 		case !w.calm:
 			p.swept = false
-		case more > 0 || p.presence == binned:
+		case more > 0:
 			p.swept = true
 		}
 		p.releases = p.releases[max(0, len(p.releases)-10):]
@@ -389,7 +443,7 @@ func walked(t *testing.T, seed uint64, steps int, spoil func(*walk, string, driv
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("APPSPAN_SEED=%d, step %d: %w; the last steps:\n%s", seed, i, err, strings.Join(steplog[max(0, i-30):], "\n"))
+			return fmt.Errorf("step %d: %w; again: APPSPAN_SEED=%d go test -run 'TestAWalk.*/seed_%[3]d$' ./deploy; the last steps:\n%[4]s", i, err, seed, strings.Join(steplog[max(0, i-30):], "\n"))
 		}
 	}
 	return nil
