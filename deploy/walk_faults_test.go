@@ -138,10 +138,6 @@ const (
 	isResumed             // the process dies at a write, and another one runs the journal
 )
 
-func (m mishap) String() string {
-	return []string{"", "killed", "a call fails", "calls are to be repeated", "a cluster falls silent", "killed and resumed"}[m]
-}
-
 // mishap draws what happens.
 func (w *walk) mishap() mishap {
 	switch n := w.rand.IntN(20); {
