@@ -30,7 +30,8 @@ const (
 	// own, over later releases too; Reset gives it back.
 	KindScale PlanKind = "scale"
 	// KindPause holds back the rolling out of changes: they are written, and
-	// replicas stay as they are. Cron jobs are suspended.
+	// replicas stay as they are. Cron jobs are suspended. What has to be made
+	// anew is not paused any more: it would never have replicas.
 	KindPause PlanKind = "pause"
 	// KindResume ends a pause.
 	KindResume PlanKind = "resume"
