@@ -172,14 +172,12 @@ func (o *desired) object(liveObj *driver.Object, manager string) (driver.Object,
 // autoscale marks what a HorizontalPodAutoscaler among the objects scales.
 func autoscale(objects []*desired) {
 	for _, o := range objects {
-		target := func(field string) any {
-			return lookup(o.tree, trail{{field: "spec"}, {field: "scaleTargetRef"}, {field: field}})
-		}
 		if o.Kind != "HorizontalPodAutoscaler" {
 			continue
 		}
+		target, _ := lookup(o.tree, trail{{field: "spec"}, {field: "scaleTargetRef"}}).(map[string]any)
 		for _, scaled := range objects {
-			scaled.autoscaled = scaled.autoscaled || scaled.Kind == target("kind") && scaled.Name == target("name")
+			scaled.autoscaled = scaled.autoscaled || scaled.Kind == target["kind"] && scaled.Name == target["name"]
 		}
 	}
 }
