@@ -124,7 +124,7 @@ func TestAnImageIsMeantAlsoWhereAnotherClustersOverrideNamesIt(t *testing.T) {
 
 func TestWhatAnAutoscalerHasIsGivenReplicasAgainAfterSomebodyTookThemAllAway(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []deploy.PlanKind{deploy.KindStart, deploy.KindRestart, deploy.KindRedeploy} {
+	for _, kind := range []deploy.PlanKind{deploy.KindStart, deploy.KindRestart, deploy.KindRedeploy, deploy.KindHeal} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -136,7 +136,11 @@ func TestWhatAnAutoscalerHasIsGivenReplicasAgainAfterSomebodyTookThemAllAway(t *
 				p, err := w.Plan(t.Context(), app, on("a"), nil)
 				require.NoError(t, err)
 				require.Len(t, p.Clusters[0].Drift(), 1)
-				w.run(kind, on("a")) // web needs it
+				if kind != deploy.KindHeal {
+					w.run(kind, on("a")) // web needs it
+				} else if _, err := w.Heal(t.Context(), "shop", on("a"), heal, nil); err != nil {
+					t.Error(err)
+				}
 				require.Equal(t, 2, w.number("a", worker, "spec", "replicas"))
 				require.Equal(t, status.Ready, w.value("a", "worker"))
 			})
