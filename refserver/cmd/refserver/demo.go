@@ -170,27 +170,35 @@ func demoShop(ctx context.Context, p *refserver.Parts) error {
 	if err != nil {
 		return err
 	}
-	into := func(name string) error {
-		plan, err := p.Environments.PlanDeploy(ctx, "shop", name, app, nil)
+	apply := func(plan *deploy.Plan, err error) error {
+		if err == nil {
+			_, err = p.Deployer.Apply(ctx, plan, &deploy.ApplyOptions{Wait: deploy.WaitWritten})
+		}
+		return err
+	}
+	promote := func(name string) error {
+		promotion, err := p.Environments.PlanPromotion(ctx, "shop", name, nil)
 		if err != nil {
 			return err
 		}
-		_, err = p.Deployer.Apply(ctx, plan, &deploy.ApplyOptions{Wait: deploy.WaitWritten})
-		return err
+		return apply(promotion.Plan, nil)
 	}
-	for _, env := range environments {
-		if err := into(env.Name); err != nil {
+	for _, image := range []string{"registry.example.com/shop/api:3.2.0", "registry.example.com/shop/api:3.3.0"} {
+		newer(app, "api", image)
+		if err := apply(p.Environments.PlanDeploy(ctx, "shop", "development", app, nil)); err != nil {
 			return err
 		}
-	}
-	production := environments[2]
-	production.Gates = deploy.Gates{Approvals: 1, OwnApproval: true}
-	if err := p.Environments.Put(ctx, production); err != nil {
-		return err
-	}
-	newer(app, "api", "registry.example.com/shop/api:3.3.0")
-	for _, env := range environments[:2] {
-		if err := into(env.Name); err != nil {
+		if err := promote("test"); err != nil {
+			return err
+		}
+		if environments[2].Gates.Approvals > 0 {
+			break
+		}
+		if err := promote("production"); err != nil {
+			return err
+		}
+		environments[2].Gates = deploy.Gates{Approvals: 1, OwnApproval: true}
+		if err := p.Environments.Put(ctx, environments[2]); err != nil {
 			return err
 		}
 	}

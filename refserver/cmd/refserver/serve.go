@@ -58,13 +58,6 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log *slog.Logger) (
 	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- server.Run(background) }()
-	if c.demo {
-		if err := showOff(ctx, server); err != nil {
-			stop()
-			return errors.Join(err, <-ran)
-		}
-	}
-
 	h := newHTTP(server, log)
 	served := make(chan error, 1)
 	go func() {
@@ -75,6 +68,13 @@ func serve(ctx context.Context, c *config, stdout io.Writer, log *slog.Logger) (
 		h.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get}
 		served <- h.ServeTLS(listener, "", "")
 	}()
+	if c.demo {
+		if err := showOff(ctx, server); err != nil {
+			err = errors.Join(err, h.Close())
+			stop()
+			return errors.Join(err, <-ran)
+		}
+	}
 	fmt.Fprintf(stdout, "Open %s%s/\n", address, c.basePath)
 	if !c.login() {
 		fmt.Fprintln(stdout, "Whoever is on this machine is the operator; for others, see refserver -help.")
