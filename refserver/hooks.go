@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -50,6 +49,7 @@ func (s *Server) hookRoutes() []*route {
 	return []*route{
 		op("GET", "/hooks", "listHooks", tag, "Your hooks, without their secrets", s.listHooks),
 		op("POST", "/hooks", "createHook", tag, "Make a hook for a CI or a registry; its secret is shown once", s.createHook).with(http.StatusCreated),
+		op("POST", "/hooks/{hook}", "receiveHook", tag, "Say that an image was pushed, signed as Standard Webhooks has it", s.receive).with(http.StatusAccepted).open(),
 		op("DELETE", "/hooks/{hook}", "deleteHook", tag, "End a hook", s.deleteHook),
 	}
 }
@@ -140,33 +140,27 @@ func (s *Server) hook(ctx context.Context, id string) (*hookRecord, string, erro
 	return r, rec.Revision, storage.Decode(rec.Value, hookFormat, r)
 }
 
-// receive takes what a hook is sent.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
-	stages, err := s.received(w, r)
-	if err != nil {
-		if errors.Is(err, errUnauthenticated) {
-			_ = s.strangers.take(peer(r))
-		}
-		s.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusAccepted)
-	_ = json.NewEncoder(w).Encode(client.List[deploy.Stage]{Items: append([]deploy.Stage{}, stages...)})
+type receiveIn struct {
+	dry
+	Hook      string `path:"hook"`
+	ID        string `header:"Webhook-Id"`
+	Timestamp string `header:"Webhook-Timestamp"`
+	Signature string `header:"Webhook-Signature"`
+	Body      []byte
 }
 
-func (s *Server) received(w http.ResponseWriter, r *http.Request) ([]deploy.Stage, error) {
-	if err := s.strangers.left(peer(r)); err != nil {
-		return nil, err
-	}
-	ctx := r.Context()
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.BodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHookBody))
-	if err != nil {
+// receive takes what a hook is sent.
+func (s *Server) receive(ctx context.Context, _ *call, in *receiveIn) (client.List[deploy.Stage], error) {
+	stages, err := s.received(ctx, in)
+	return client.List[deploy.Stage]{Items: append([]deploy.Stage{}, stages...)}, err
+}
+
+func (s *Server) received(ctx context.Context, in *receiveIn) ([]deploy.Stage, error) {
+	if len(in.Body) > maxHookBody {
 		return nil, fmt.Errorf("%w: at most %d bytes are read", errTooLarge, maxHookBody)
 	}
 	refused := fmt.Errorf("%w: the hook is not known, or the signature is not its own", errUnauthenticated)
-	hook, _, err := s.hook(ctx, r.PathValue("hook"))
+	hook, _, err := s.hook(ctx, in.Hook)
 	if errors.Is(err, appspan.ErrNotFound) {
 		return nil, refused
 	}
@@ -177,21 +171,23 @@ func (s *Server) received(w http.ResponseWriter, r *http.Request) ([]deploy.Stag
 	if err != nil {
 		return nil, err
 	}
-	id, stamp := r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp")
-	if !messageID.MatchString(id) || !signed(secret, id, stamp, body, r.Header.Get("Webhook-Signature")) {
+	if !messageID.MatchString(in.ID) || !signed(secret, in.ID, in.Timestamp, in.Body, in.Signature) {
 		return nil, refused
 	}
-	seconds, err := strconv.ParseInt(stamp, 10, 64)
+	seconds, err := strconv.ParseInt(in.Timestamp, 10, 64)
 	if age := time.Since(time.Unix(seconds, 0)); err != nil || age > hookWindow || age < -hookWindow {
 		return nil, fmt.Errorf("%w: the message is older or younger than %v", errUnauthenticated, hookWindow)
 	}
 	var push client.Push
-	if err := json.Unmarshal(body, &push); err != nil {
+	if err := json.Unmarshal(in.Body, &push); err != nil {
 		return nil, fmt.Errorf("%w: send {\"image\": \"registry.example.com/web:v2\", \"digest\": \"sha256:…\"}", appspan.ErrInvalid)
+	}
+	if in.DryRun {
+		return nil, nil
 	}
 	// One that was taken is not taken again: as long as its time is good, it is
 	// remembered.
-	seen := hookSeenKeys + digestOf(hook.ID + "\x00" + id)[:32]
+	seen := hookSeenKeys + digestOf(hook.ID + "\x00" + in.ID)[:32]
 	revision, err := s.parts.Records.Put(ctx, seen, []byte(strconv.FormatInt(time.Now().Unix(), 10)), "")
 	if errors.Is(err, appspan.ErrExists) {
 		return nil, fmt.Errorf("%w: this message was taken already", appspan.ErrConflict)

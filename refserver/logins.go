@@ -1,7 +1,7 @@
 package refserver
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -47,16 +47,12 @@ func (s *Server) mountLogins() error {
 		})
 		list.Items = append(list.Items, client.LoginPage{Name: l.Name, Title: l.Title, Path: s.opts.BasePath + place})
 	}
-	data, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	s.mux.HandleFunc("GET "+apiPrefix+"/logins", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(append(data, '\n'))
-	})
+	s.pages = list
 	return nil
+}
+
+func (s *Server) listLogins(context.Context, *call, *struct{}) (client.List[client.LoginPage], error) {
+	return s.pages, nil
 }
 
 // Drain says that the server will end: /readyz fails from now on, so that no new

@@ -70,6 +70,9 @@ func (d *schemas) operation(r *route) (map[string]any, error) {
 		op["x-permission"] = p
 	}
 	params := []any{map[string]any{"name": "team", "in": "query", "description": "the team to act for", "schema": map[string]any{"type": "string", "pattern": teamName.String()}}}
+	if r.public {
+		op["security"], params = []any{}, nil
+	}
 	for _, p := range r.in.params {
 		schema, err := paramSchema(p.typ)
 		if err != nil {
@@ -87,10 +90,12 @@ func (d *schemas) operation(r *route) (map[string]any, error) {
 		}
 		params = append(params, one)
 	}
-	if r.method == http.MethodPost {
+	if r.method == http.MethodPost && !r.public {
 		params = append(params, map[string]any{"name": "Idempotency-Key", "in": "header", "description": "the same key again is the same request: it is answered again, and done once", "schema": map[string]any{"type": "string", "maxLength": 128}})
 	}
-	op["parameters"] = params
+	if len(params) > 0 {
+		op["parameters"] = params
+	}
 	if r.in.body >= 0 {
 		content := map[string]any{}
 		if r.in.raw {

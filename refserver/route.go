@@ -24,6 +24,8 @@ type route struct {
 	also   []int // other ones
 	in     *input
 	out    reflect.Type // nil: no body
+	// public: nobody is asked who they are.
+	public bool
 	// stream is the content type of what is not one JSON value.
 	stream string
 	serve  func(*call) error
@@ -73,6 +75,12 @@ func streaming[In any](method, path, id, tag, summary, contentType string, do fu
 // with sets the status of success.
 func (r *route) with(status int) *route {
 	r.status = status
+	return r
+}
+
+// open makes the operation one of whoever comes.
+func (r *route) open() *route {
+	r.public = true
 	return r
 }
 

@@ -15,8 +15,9 @@ import (
 
 // schemas are the JSON Schemas (2020-12) of Go types as package encoding/json
 // writes and reads them: embedded structs are part of what they are in, what may be
-// left out is not required, and what Go writes as null may be null. Libraries for
-// that know neither the rules of embedding nor null.
+// left out is not required, and a pointer may be null. An array or a map is never: an
+// answer with a null one is a fault of the server. Libraries for that do not know the
+// rules of embedding.
 type schemas struct {
 	all   map[string]any          // by name
 	names map[string]reflect.Type // that are taken
@@ -52,22 +53,25 @@ func own(t reflect.Type) (map[string]any, bool) {
 	case reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "format": "date-time"}, true
 	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[appmodel.JSON]():
-		return map[string]any{}, true
+		return anything(), true
 	case reflect.TypeFor[appmodel.Application](), reflect.TypeFor[appmodel.Override]():
-		return map[string]any{"type": "object", "description": "the document that package appmodel has a JSON Schema of"}, true
+		return map[string]any{"type": "object", "additionalProperties": true, "description": "the document that package appmodel has a JSON Schema of"}, true
 	case reflect.TypeFor[deploy.LogCursor]():
-		return map[string]any{"description": "what was read of a log; its content is nobody's business"}, true
+		return map[string]any{"additionalProperties": true, "description": "what was read of a log; its content is nobody's business"}, true
 	}
 	switch {
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return map[string]any{"type": "string", "contentEncoding": "base64"}, true
 	case t.Implements(reflect.TypeFor[json.Marshaler]()) && t.Kind() != reflect.Pointer:
-		return map[string]any{}, true
+		return anything(), true
 	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) && t.Kind() != reflect.Pointer:
 		return map[string]any{"type": "string"}, true
 	}
 	return nil, false
 }
+
+// anything is the schema of what is not described here.
+func anything() map[string]any { return map[string]any{"additionalProperties": true} }
 
 // of is the schema of a type, by reference where it has a name.
 func (d *schemas) of(t reflect.Type) map[string]any {
@@ -100,7 +104,7 @@ func (d *schemas) of(t reflect.Type) map[string]any {
 		}
 		return map[string]any{"$ref": "#/components/schemas/" + name}
 	case reflect.Interface:
-		return map[string]any{}
+		return anything()
 	}
 	return map[string]any{"type": "integer"}
 }
@@ -158,8 +162,7 @@ func fieldsOf(t reflect.Type) []field {
 			}
 			optional := strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero")
 			kind := f.Type.Kind()
-			_, special := own(f.Type)
-			null := !optional && (kind == reflect.Pointer || kind == reflect.Map || kind == reflect.Slice) && !(special && kind == reflect.Slice && f.Type.Elem().Kind() == reflect.Uint8 && f.Type == reflect.TypeFor[json.RawMessage]())
+			null := !optional && kind == reflect.Pointer
 			at := -1
 			for j := range out {
 				if out[j].name == name {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/deploy"
+	"github.com/appspan-dev/appspan/refserver/client"
 )
 
 // apiPrefix is where the API is below the base path.
@@ -69,6 +70,7 @@ type Server struct {
 	tokens         *Tokens
 	sessions       *Sessions
 	drain          sync.Once
+	pages          client.List[client.LoginPage]
 	ending         chan struct{} // closed when streams are to end
 	authenticators []Authenticator
 	routes         []*route
@@ -165,17 +167,24 @@ var teamName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route) error {
 	s.cors(w, r)
-	login, err := s.known(r)
+	login, err := &Login{}, error(nil)
+	if !rt.public {
+		login, err = s.known(r)
+	} else {
+		err = s.strangers.left(peer(r))
+	}
 	if err != nil {
 		return err
 	}
-	if login.Ambient && rt.mutates() {
+	if (login.Ambient || rt.public) && rt.mutates() {
 		if err := s.origin.Check(r); err != nil {
 			return fmt.Errorf("%w: a page of another origin sent this: %w", appspan.ErrDenied, err)
 		}
 	}
-	if err := s.rates.take(login.Subject.ID); err != nil {
-		return err
+	if !rt.public {
+		if err := s.rates.take(login.Subject.ID); err != nil {
+			return err
+		}
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -190,10 +199,14 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route) error {
 		_ = control.SetReadDeadline(time.Now().Add(s.opts.BodyTimeout)) // a test's recorder cannot
 	}
 	c := &call{s: s, w: w, r: r, query: query, login: login, Parts: s.parts.For(login.Subject)}
-	if rt.method == http.MethodPost && r.Header.Get("Idempotency-Key") != "" {
+	if rt.method == http.MethodPost && !rt.public && r.Header.Get("Idempotency-Key") != "" {
 		return s.once(c, rt)
 	}
-	return rt.serve(c)
+	err = rt.serve(c)
+	if rt.public && errors.Is(err, errUnauthenticated) {
+		_ = s.strangers.take(peer(r)) // it is told why, not that it was one too many
+	}
+	return err
 }
 
 // act says which team the subject acts for: its own, or the one that the request
@@ -276,8 +289,6 @@ func (s *Server) plain() {
 	if s.parts.Tunnel != nil {
 		s.mux.Handle("GET /tunnel", s.parts.Tunnel)
 	}
-	s.mux.HandleFunc("POST "+apiPrefix+"/session", s.beginSession)
-	s.mux.HandleFunc("POST "+apiPrefix+"/hooks/{hook}", s.receive)
 }
 
 // Run does what goes on in the background: health of clusters, the journal's

@@ -136,6 +136,8 @@ type tokenIn struct {
 func (s *Server) sessionRoutes() []*route {
 	return []*route{
 		op("GET", "/me", "getMe", "session", "Who the server thinks that you are", s.getMe),
+		op("GET", "/logins", "listLogins", "session", "The ways to log in, beside a token", s.listLogins).open(),
+		op("POST", "/session", "beginSession", "session", "Change a bearer token into a session of this browser", s.beginSession).open(),
 		op("DELETE", "/session", "endSession", "session", "Log out", s.endSession),
 		op("GET", "/tokens", "listTokens", "session", "Your bearer tokens, without their texts", s.listTokens),
 		op("POST", "/tokens", "createToken", "session", "Make a bearer token for yourself; its text is shown once", s.createToken).with(http.StatusCreated),
@@ -235,35 +237,24 @@ func (s *Server) audit(ctx context.Context, c *call, verb appspan.Verb, resource
 		Access: appspan.Access{Verb: verb, Resource: resource, Team: c.subject().Team}})
 }
 
+type beginSessionIn struct {
+	dry
+	Body client.Login
+}
+
 // beginSession changes a bearer token into a session: a page that is given a
-// token by a person need not keep it. It is no operation of the API, as whoever
-// asks is not logged in yet.
-func (s *Server) beginSession(w http.ResponseWriter, r *http.Request) {
-	err := func() error {
-		if err := s.strangers.left(peer(r)); err != nil {
-			return err
-		}
-		if err := s.origin.Check(r); err != nil {
-			return fmt.Errorf("%w: a page of another origin sent this: %w", appspan.ErrDenied, err)
-		}
-		var in client.Login
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&in); err != nil {
-			return fmt.Errorf("%w: send {\"token\": …}", appspan.ErrInvalid)
-		}
-		probe := &http.Request{Header: http.Header{"Authorization": {"Bearer " + in.Token}}}
-		login, err := s.tokens.Authenticate(probe.WithContext(r.Context()))
-		if err == nil && login == nil {
-			err = fmt.Errorf("%w: that is no token of this server", appspan.ErrDenied)
-		}
-		if err != nil {
-			_ = s.strangers.take(peer(r))
-			return fmt.Errorf("%w: %w", errUnauthenticated, err)
-		}
-		return s.sessions.Begin(w, r, login.Subject, "session", 0)
-	}()
-	if err != nil {
-		s.fail(w, r, err)
-		return
+// token by a person need not keep it.
+func (s *Server) beginSession(ctx context.Context, c *call, in *beginSessionIn) (empty, error) {
+	probe := &http.Request{Header: http.Header{"Authorization": {"Bearer " + in.Body.Token}}}
+	login, err := s.tokens.Authenticate(probe.WithContext(ctx))
+	if err == nil && login == nil {
+		err = fmt.Errorf("%w: that is no token of this server", appspan.ErrDenied)
 	}
-	w.WriteHeader(http.StatusNoContent)
+	if err != nil {
+		return empty{}, fmt.Errorf("%w: %w", errUnauthenticated, err)
+	}
+	if in.DryRun {
+		return empty{}, nil
+	}
+	return empty{}, s.sessions.Begin(c.w, c.r, login.Subject, "session", 0)
 }
