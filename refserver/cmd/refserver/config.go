@@ -56,6 +56,7 @@ applications on many Kubernetes clusters.
   refserver -demo                 look around: clusters in memory, nothing is kept
   refserver                       for yourself, on this machine; keeps ./appspan-data
   refserver token -subject ann    make a bearer token, the first one or a further one
+  refserver keys appspan.key      make a key file, for -keys
   refserver -config server.yaml   for others: with TLS and a login, see docs/server.md
 
 Without a login (-tokens, -oidc-issuer, -trusted-header) whoever is on this machine
@@ -191,7 +192,7 @@ func (c *config) validate() error {
 	case c.demo && c.hub != "":
 		return errors.New("-demo keeps nothing, -hub does: give one of them")
 	case c.hub != "" && c.keys == "":
-		return errors.New("-hub needs -keys, a file that all replicas have: make one with refserver token -data DIR -subject NAME, which leaves DIR/appspan.key")
+		return errors.New("-hub needs -keys, a file that all replicas have: make one with: refserver keys appspan.key")
 	case c.oidcIssuer != "" && c.oidcClientID == "":
 		return errors.New("-oidc-issuer needs -oidc-client-id")
 	case c.oidcIssuer == "" && (c.oidcClientID != "" || c.oidcSecretFile != ""):

@@ -32,6 +32,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "token" {
 		return makeToken(ctx, args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "keys" {
+		return makeKeys(args[1:], stdout)
+	}
 	c, err := parse(args, stderr)
 	if err != nil {
 		return err

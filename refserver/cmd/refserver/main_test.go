@@ -105,7 +105,9 @@ func TestTheDemonstrationHasSomethingForEveryView(t *testing.T) {
 		p.get("/api/v1/stages", &stages)
 		return len(stages.Items) == 1 && stages.Items[0].Environment == "production" && stages.Items[0].State == "waiting"
 	}, 30*time.Second, 50*time.Millisecond)
-	var drift struct{ Clusters []struct{ Items []struct{ Author string } } }
+	var drift struct {
+		Clusters []struct{ Items []struct{ Author string } }
+	}
 	p.get("/api/v1/applications/website/website/drift", &drift)
 	require.Equal(t, "kubectl-scale", drift.Clusters[1].Items[0].Author)
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/refserver"
+	"github.com/appspan-dev/appspan/storage/seal"
 )
 
 // makeToken makes a bearer token without a login: for the first operator, and
@@ -52,5 +54,17 @@ func makeToken(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	fmt.Fprintf(stderr, "for %s, good until %s; it is shown this once:\n", made.Subject, made.Expires.Format(time.RFC3339))
 	fmt.Fprintln(stdout, made.Text)
+	return nil
+}
+
+// makeKeys makes a key file, for -keys.
+func makeKeys(args []string, stdout io.Writer) error {
+	if len(args) != 1 || strings.HasPrefix(args[0], "-") {
+		return errors.New("keys: give the path of the file to make: refserver keys appspan.key")
+	}
+	if _, err := seal.CreateKeyFile(args[0]); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s is made. Keep a copy apart from the data: without it, what is sealed is lost.\n", args[0])
 	return nil
 }
