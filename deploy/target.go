@@ -13,7 +13,7 @@ import (
 // Target says where an application runs.
 type Target struct {
 	// Clusters are names of clusters, each once.
-	Clusters []string `json:"clusters"`
+	Clusters []string `json:"clusters,omitempty"`
 	// Labels, where no names are given, choose the clusters that have them all
 	// with these values. A plan names those that had them when it was made.
 	Labels map[string]string `json:"labels,omitempty"`

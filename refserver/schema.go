@@ -114,7 +114,7 @@ func (d *schemas) object(t reflect.Type) map[string]any {
 	required := []string{}
 	for _, f := range fieldsOf(t) {
 		schema := d.of(f.typ)
-		if f.null {
+		if f.null || d.asked[t] && !f.optional && (f.typ.Kind() == reflect.Slice || f.typ.Kind() == reflect.Map) { // a client's null is none
 			schema = map[string]any{"anyOf": []any{schema, map[string]any{"type": "null"}}}
 		}
 		properties[f.name] = schema

@@ -272,6 +272,9 @@ type ExecOptions struct {
 // status than zero is a *driver.ExitError.
 func (c *Client) Exec(ctx context.Context, namespace, name string, o ExecOptions) error {
 	r := get("applications", namespace, name, "exec").param("cluster", o.Cluster).param("component", o.Component).param("pod", o.Pod).param("container", o.Container).flag("tty", o.TTY)
+	if r.query == nil {
+		r.query = url.Values{}
+	}
 	for _, arg := range o.Command { // empty ones too
 		r.query.Add("command", arg)
 	}
