@@ -62,6 +62,7 @@ soak: ## the same with the big counts, of all PACKAGES; the log goes to docs/soa
 .PHONY: soak-run
 soak-run:
 	$(GO) test $(RACE) -shuffle=$(SEED) -count=$(COUNT) -timeout 4h $(PACKAGES)
+	$(if $(and $(RACE),$(filter ./...,$(PACKAGES))),$(GO) test -shuffle=$(SEED) -timeout 4h $(unraced))
 	$(if $(filter ./...,$(PACKAGES)),$(if $(rig_packages),$(RIG) $(GO) test -p 1 -shuffle=$(SEED) -count=$(COUNT) -run TestRig -timeout 4h $(rig_packages)))
 
 .PHONY: bench
