@@ -1,9 +1,3 @@
-// Package provider is an example of a provider of clusters: those of a vendor's
-// inventory, an HTTP API that knows where each cluster is, in which rack its nodes
-// stand, and that hands out tokens which are good for minutes.
-//
-// What speaks to Kubernetes is package cluster/kube; the provider finds the way
-// there, keeps the token fresh, and says more of the nodes.
 package provider
 
 import (

@@ -146,6 +146,49 @@ func TestTheFirstTokenIsMadeWithoutALogin(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"token", "-data", dir}, io.Discard, io.Discard), "-subject")
 }
 
+func TestAPortalInFrontSaysWhoSomebodyIs(t *testing.T) {
+	t.Parallel()
+	ask := func(url, user string) (int, client.Me) {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", url+"/api/v1/me", nil)
+		require.NoError(t, err)
+		if user != "" {
+			req.Header.Set("X-Remote-User", user)
+			req.Header.Set("X-Remote-Groups", "platform, others")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		var me client.Me
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&me))
+		return resp.StatusCode, me
+	}
+	args := []string{"-trusted-header", "X-Remote-User", "-trusted-header-groups", "X-Remote-Groups", "-operator-groups", "platform"}
+	p := start(t, append(args, "-data", t.TempDir(), "-trusted-header-from", "127.0.0.1,::1/128")...)
+	status, me := ask(p.url, "ann")
+	require.Equal(t, 200, status)
+	require.Equal(t, "ann", me.Subject.ID)
+	require.True(t, me.Operator)
+	status, _ = ask(p.url, "")
+	require.Equal(t, 401, status)
+	elsewhere := start(t, append(args, "-data", t.TempDir(), "-trusted-header-from", "192.0.2.0/24")...)
+	status, _ = ask(elsewhere.url, "ann")
+	require.Equal(t, 401, status, "this machine is none of the portal's addresses")
+	require.ErrorContains(t, run(t.Context(), append(args, "-data", t.TempDir(), "-addr", "127.0.0.1:0", "-trusted-header-from", "portal"), io.Discard, io.Discard), "10.1.2.0/24")
+}
+
+func TestOpenIDConnectIsALoginOfTheProgram(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("hush\n"), 0o600))
+	p := start(t, "-data", t.TempDir(), "-base-path", "/cloud", "-oidc-issuer", "https://id.invalid", "-oidc-client-id", "appspan", "-oidc-client-secret-file", secret, "-oidc-title", "Example account")
+	var logins client.List[client.LoginPage]
+	require.Equal(t, 200, p.get("/api/v1/logins", &logins))
+	require.Equal(t, []client.LoginPage{{Name: "oidc", Title: "Example account", Path: "/cloud/login/oidc/"}}, logins.Items)
+	require.Equal(t, 401, p.get("/api/v1/me", nil))
+	require.Equal(t, 503, p.get("/login/oidc/", nil), "its provider does not answer")
+	require.Equal(t, 200, p.get("/readyz", nil), "and the server is ready all the same")
+}
+
 func TestTheFileSaysWhatFlagsSay(t *testing.T) {
 	t.Parallel()
 	file := func(text string) string {
