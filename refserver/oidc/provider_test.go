@@ -30,11 +30,10 @@ import (
 // once, and changes what it says by edit.
 type provider struct {
 	*httptest.Server
-	t      *testing.T
-	key    *rsa.PrivateKey
-	edit   func(claims map[string]any)
-	codes  map[string]url.Values // what was asked for, by code
-	issued map[string]any        // the claims of the last token
+	t     *testing.T
+	key   *rsa.PrivateKey
+	edit  func(claims map[string]any)
+	codes map[string]url.Values // what was asked for, by code
 }
 
 func newProvider(t *testing.T) *provider {
