@@ -370,12 +370,12 @@ func (c *Client) ApplyPlan(ctx context.Context, p *deploy.Plan) (Planned, error)
 
 // Wait returns the operation that something began, once it is over: its failure is
 // its error, of its category. What was unchanged is over at once. onChange, if it is
-// not nil, hears of the operation whenever it was looked at, every second.
+// not nil, hears of the operation whenever it was looked at: soon, then every second.
 func (c *Client) Wait(ctx context.Context, p Planned, onChange func(Operation)) (Operation, error) {
 	if p.Operation == nil {
 		return Operation{}, nil
 	}
-	for {
+	for looks := 0; ; looks++ {
 		operation, err := c.Operation(ctx, p.Operation.ID)
 		if err != nil {
 			return operation, err
@@ -386,7 +386,7 @@ func (c *Client) Wait(ctx context.Context, p Planned, onChange func(Operation)) 
 		if operation.State.Over() {
 			return operation, operation.Err()
 		}
-		timer := time.NewTimer(time.Second)
+		timer := time.NewTimer(min(50*time.Millisecond<<min(looks, 5), time.Second))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

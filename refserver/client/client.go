@@ -25,8 +25,8 @@ type Options struct {
 	Token string
 	// Team is the one to act for; empty: none, or the token's own.
 	Team string
-	// HTTP sends the requests; default: a client of its own that follows no
-	// redirect to another host.
+	// HTTP sends the requests; default: a client of its own. Unless it says
+	// otherwise (CheckRedirect), no redirect to another host is followed.
 	HTTP *http.Client
 	// Attempts is how often a request is sent at most that is safe to send again;
 	// default 4.
@@ -40,6 +40,16 @@ type Options struct {
 type Client struct {
 	base *url.URL
 	opts Options
+}
+
+// Format writes the options without the token, for every verb.
+func (o Options) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "{team %q}", o.Team)
+}
+
+// Format writes the address of the server, for every verb.
+func (c Client) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "client of %s %v", c.base, c.opts)
 }
 
 // maxAnswer bounds an answer that is no stream, in bytes.
@@ -62,14 +72,19 @@ func New(address string, opts *Options) (*Client, error) {
 	if c.opts.Timeout <= 0 {
 		c.opts.Timeout = time.Minute
 	}
-	if c.opts.HTTP == nil {
-		c.opts.HTTP = &http.Client{CheckRedirect: func(r *http.Request, via []*http.Request) error {
+	web := http.Client{}
+	if c.opts.HTTP != nil {
+		web = *c.opts.HTTP
+	}
+	if web.CheckRedirect == nil {
+		web.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 			if len(via) >= 5 || r.URL.Host != u.Host || r.URL.Scheme != u.Scheme {
 				return fmt.Errorf("%w: the server leads to %s", appspan.ErrDenied, r.URL.Host)
 			}
 			return nil
-		}}
+		}
 	}
+	c.opts.HTTP = &web
 	return c, nil
 }
 
@@ -274,9 +289,6 @@ func problem(resp *http.Response) error {
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		if p.Type == "" {
-			p.Type = "https://appspan.dev/problems/unavailable"
-		}
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		return appspan.MarkRetryable(p, time.Duration(min(max(seconds, 0), 60))*time.Second)
 	case http.StatusConflict:

@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/appspan-dev/appspan"
@@ -58,7 +59,7 @@ func (p *Problem) Error() string {
 func (p *Problem) Unwrap() error {
 	_, name, _ := strings.Cut(p.Type, "/problems/")
 	switch name {
-	case "invalid":
+	case "invalid", "unsupported-media-type":
 		return appspan.ErrInvalid
 	case "not-found":
 		return appspan.ErrNotFound
@@ -70,14 +71,25 @@ func (p *Problem) Unwrap() error {
 		return appspan.ErrDenied
 	case "precondition-failed", "precondition-required":
 		return appspan.ErrPrecondition
-	case "exhausted":
+	case "exhausted", "too-large":
 		return appspan.ErrExhausted
 	case "unavailable", "too-many-requests":
 		return appspan.ErrUnavailable
-	case "unsupported":
+	case "unsupported", "method-not-allowed":
 		return appspan.ErrUnsupported
 	case "corrupt":
 		return appspan.ErrCorrupt
+	case "": // of somebody in between
+		switch p.Status {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return appspan.ErrDenied
+		case http.StatusNotFound:
+			return appspan.ErrNotFound
+		case http.StatusRequestEntityTooLarge:
+			return appspan.ErrExhausted
+		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return appspan.ErrUnavailable
+		}
 	}
 	return nil
 }

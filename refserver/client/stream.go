@@ -50,10 +50,14 @@ func events(r io.Reader) iter.Seq2[Event, error] {
 			case "event":
 				e.Kind = string(value)
 			case "data":
-				data = append(data, value...)
+				data = append(append(data, value...), '\n')
+			}
+			if len(data) > maxEvent {
+				yield(Event{}, errLong())
+				return
 			}
 			if len(line) == 0 && (e.Kind != "" || len(data) > 0) {
-				e.Data = bytes.Clone(data)
+				e.Data = bytes.Clone(bytes.TrimSuffix(data, []byte("\n")))
 				if !yield(e, nil) {
 					return
 				}
@@ -61,11 +65,18 @@ func events(r io.Reader) iter.Seq2[Event, error] {
 			}
 		}
 		err := scan.Err()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = io.ErrUnexpectedEOF
+		case errors.Is(err, bufio.ErrTooLong):
+			err = errLong()
 		}
 		yield(Event{}, err)
 	}
+}
+
+func errLong() error {
+	return fmt.Errorf("%w: an event has more than %d bytes", appspan.ErrExhausted, maxEvent)
 }
 
 // stream opens a stream; its answer is to be closed.
@@ -105,6 +116,9 @@ func (c *Client) Events(ctx context.Context, kinds ...string) iter.Seq2[Event, e
 			if err == nil {
 				for e, broken := range events(resp.Body) {
 					if broken != nil {
+						if errors.Is(broken, appspan.ErrExhausted) {
+							err = broken
+						}
 						break
 					}
 					failures = 0
@@ -117,7 +131,7 @@ func (c *Client) Events(ctx context.Context, kinds ...string) iter.Seq2[Event, e
 					}
 				}
 				_ = resp.Body.Close()
-				if last == "" { // nothing was heard, and something may have happened since
+				if last == "" && err == nil { // nothing was heard, and something may have happened since
 					if ctx.Err() == nil && !yield(Event{Kind: "resync"}, nil) {
 						return
 					}
@@ -181,6 +195,9 @@ func (c *Client) Logs(ctx context.Context, namespace, name string, o *LogOptions
 			if err == nil {
 				for e, broken := range events(resp.Body) {
 					if broken != nil {
+						if errors.Is(broken, appspan.ErrExhausted) {
+							err = broken
+						}
 						break
 					}
 					failures = 0
