@@ -40,8 +40,8 @@ unraced = $(addprefix ./,$(call packages,^const racing))
 
 .PHONY: unit
 unit: ## units, fakes and architecture rules, shuffled, with -race
-	$(GO) test $(RACE) -shuffle=on ./...
-	$(if $(RACE),$(GO) test -shuffle=on $(unraced))
+	$(GO) test $(RACE) -shuffle=on -timeout 25m ./...
+	$(if $(RACE),$(GO) test -shuffle=on -timeout 25m $(unraced))
 
 .PHONY: rig
 rig: ## the rig's own tests, then every TestRig on real control planes (built once, about six minutes)
