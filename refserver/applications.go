@@ -84,7 +84,7 @@ func (s *Server) applicationRoutes() []*route {
 		op("POST", path+"/commands", "runCommand", tag, "Start, stop, restart, scale, pause, resume, redeploy, or change images", s.runCommand).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbUpdate),
 		op("POST", path+"/copies", "copyApplication", tag, "Make a copy in another place", s.copyApplication).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbDeploy),
 		op("POST", path+"/promotions", "promoteApplication", tag, "Bring it up to date with what it was made from", s.promoteApplication).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbDeploy),
-		op("GET", path+"/dependencies", "listDependencies", tag, "Its needs that lead out of it", s.listDependencies).asks("application", appspan.VerbRead),
+		op("GET", path+"/dependencies", "listDependencies", tag, "Its needs that lead out of it, for a copy", s.listDependencies).asks("application", appspan.VerbDeploy),
 		op("GET", path+"/events", "listEvents", tag, "What its clusters say has happened to it", s.listEvents).asks("application", appspan.VerbRead),
 		op("GET", path+"/usage", "getUsage", tag, "What its pods use now", s.getUsage).asks("application", appspan.VerbRead),
 		op("POST", "/validations", "validate", tag, "Say what is wrong with a document, and what it would become", s.validate),

@@ -3,6 +3,7 @@ package refserver
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -94,8 +95,15 @@ func (s *Server) cancelOperation(ctx context.Context, c *call, in *cancelOperati
 		if err := c.Deployer.CancelOperation(ctx, in.Operation); err != nil {
 			return client.Operation{}, err
 		}
+		return s.getOperation(ctx, c, &in.operationIn)
 	}
-	return s.getOperation(ctx, c, &in.operationIn)
+	out, err := s.getOperation(ctx, c, &in.operationIn)
+	if err != nil {
+		return out, err
+	}
+	access := c.Deployer.OperationAccess(out.Operation)
+	access.Verb = appspan.VerbUpdate
+	return out, appspan.Authorize(ctx, c.Authorizer, c.subject(), access)
 }
 
 type applyPlanIn struct {
@@ -105,6 +113,9 @@ type applyPlanIn struct {
 
 func (s *Server) applyPlan(ctx context.Context, c *call, in *applyPlanIn) (client.Planned, error) {
 	p := in.Body
+	if p.Hash == "" || len(p.Clusters) == 0 {
+		return client.Planned{}, fmt.Errorf("%w: that is no plan; send the one of a dry run as it is", appspan.ErrInvalid)
+	}
 	if in.DryRun {
 		c.status = http.StatusOK
 		return client.Planned{Plan: &p, Text: p.String(), Unchanged: p.Empty()}, nil
