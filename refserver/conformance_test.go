@@ -139,7 +139,19 @@ func (c *contract) faults(r *http.Request, sent []byte, w *told) (out []string) 
 	}
 	request := func() *http.Request {
 		again := r.Clone(r.Context())
-		again.Body, again.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
+		query := again.URL.Query()
+		for name, values := range query { // what is empty was not given
+			if query[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" }); len(query[name]) == 0 {
+				delete(query, name)
+			}
+		}
+		again.URL.RawQuery = query.Encode()
+		body := sent
+		var v any
+		if json.Unmarshal(sent, &v) == nil { // nor was what is null
+			body, _ = json.Marshal(given(v))
+		}
+		again.Body, again.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		return again
 	}
 	media, _, _ := mime.ParseMediaType(w.Header().Get("Content-Type"))
@@ -167,6 +179,29 @@ func (c *contract) faults(r *http.Request, sent []byte, w *told) (out []string) 
 		out = append(out, texts("the answer", faults)...)
 	}
 	return out
+}
+
+// given is a value without what is null.
+func given(v any) any {
+	switch n := v.(type) {
+	case nil:
+		return map[string]any{}
+	case map[string]any:
+		for name, inner := range n {
+			if inner == nil {
+				delete(n, name)
+			} else {
+				n[name] = given(inner)
+			}
+		}
+	case []any:
+		for i := range n {
+			if n[i] != nil {
+				n[i] = given(n[i])
+			}
+		}
+	}
+	return v
 }
 
 func texts(of string, faults []*errors.ValidationError) (out []string) {

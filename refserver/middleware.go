@@ -126,6 +126,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		defer func() { r.Pattern = r2.Pattern }()
 		r = r2
 	}
+	// The mux would lead to the path without these, which is another one.
+	if strings.Contains(r.URL.Path, "//") || strings.Contains(r.URL.Path+"/", "/./") || strings.Contains(r.URL.Path+"/", "/../") {
+		s.fail(w, r, fmt.Errorf("%w: nothing is at this path; a part of it is empty", appspan.ErrNotFound))
+		return
+	}
 	handler, pattern := s.mux.Handler(r)
 	if pattern == "" {
 		s.nowhere(w, r, handler)
