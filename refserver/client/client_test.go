@@ -133,7 +133,9 @@ func TestProblemsAreErrorsOfTheirCategory(t *testing.T) {
 		require.ErrorAs(t, err, &p)
 		require.Equal(t, "id", p.Instance)
 	}
-	c := new(t, func(*http.Request) (*http.Response, error) { return told(403, `<html>`, "Content-Type", "text/html"), nil })
+	c := new(t, func(*http.Request) (*http.Response, error) {
+		return told(403, `<html>`, "Content-Type", "text/html"), nil
+	})
 	_, err := c.Me(t.Context())
 	require.EqualError(t, err, "Forbidden (403)")
 	require.ErrorIs(t, err, appspan.ErrDenied, "of a proxy in between")
@@ -142,7 +144,9 @@ func TestProblemsAreErrorsOfTheirCategory(t *testing.T) {
 func TestNoErrorHasTheToken(t *testing.T) {
 	t.Parallel()
 	for _, network := range []answers{
-		func(r *http.Request) (*http.Response, error) { return nil, fmt.Errorf("dial: %w", errors.New("refused")) },
+		func(r *http.Request) (*http.Response, error) {
+			return nil, fmt.Errorf("dial: %w", errors.New("refused"))
+		},
 		func(r *http.Request) (*http.Response, error) { return told(200, `{`), nil },
 		func(r *http.Request) (*http.Response, error) {
 			return told(302, ``, "Location", "https://evil.example.com/"), nil
