@@ -16,6 +16,8 @@ type RemoveOptions struct {
 	// Force removes a cluster on which applications run, or of which that
 	// cannot be known. They go on running.
 	Force bool
+	// DryRun says what stands in the way, and removes nothing.
+	DryRun bool
 }
 
 // Remove ends a cluster's membership. While applications run there it is
@@ -25,10 +27,17 @@ func (f *Fleet) Remove(ctx context.Context, name string, opts *RemoveOptions) er
 	if err := f.authorize(ctx, appspan.VerbDelete, name); err != nil {
 		return err
 	}
-	return f.audit(ctx, appspan.VerbDelete, name, f.remove(ctx, name, opts != nil && opts.Force))
+	var o RemoveOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.DryRun {
+		return f.remove(ctx, name, o.Force, true)
+	}
+	return f.audit(ctx, appspan.VerbDelete, name, f.remove(ctx, name, o.Force, false))
 }
 
-func (f *Fleet) remove(ctx context.Context, name string, force bool) error {
+func (f *Fleet) remove(ctx context.Context, name string, force, dry bool) error {
 	stored, err := f.sealed(ctx, name)
 	if err != nil && !(force && errors.Is(err, appspan.ErrCorrupt)) {
 		return err
@@ -37,6 +46,9 @@ func (f *Fleet) remove(ctx context.Context, name string, force bool) error {
 		if err := f.idle(ctx, name); err != nil {
 			return err
 		}
+	}
+	if dry {
+		return nil
 	}
 	return f.drop(ctx, stored)
 }

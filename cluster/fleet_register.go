@@ -126,6 +126,8 @@ type AddOptions struct {
 	// Unverified registers a cluster that does not answer yet. Its identity is
 	// then that of the first cluster that does.
 	Unverified bool
+	// DryRun checks everything, asks the cluster who it is, and registers nothing.
+	DryRun bool
 }
 
 // Add registers a cluster and returns its status. The name must be free, and
@@ -141,7 +143,13 @@ func (f *Fleet) Add(ctx context.Context, r Registration, opts *AddOptions) (Stat
 	if err := f.check(&r); err != nil {
 		return Status{}, err
 	}
-	if err := f.audit(ctx, appspan.VerbCreate, r.Name, f.add(ctx, &r, opts != nil && opts.Unverified)); err != nil {
+	if opts != nil && opts.DryRun {
+		if err := f.add(ctx, &r, opts.Unverified, true); err != nil {
+			return Status{}, err
+		}
+		return Status{Name: r.Name, UID: r.UID, Provider: r.Provider, Description: r.Description, Labels: r.Labels, Health: Connecting}, nil
+	}
+	if err := f.audit(ctx, appspan.VerbCreate, r.Name, f.add(ctx, &r, opts != nil && opts.Unverified, false)); err != nil {
 		return Status{}, err
 	}
 	m, err := f.member(ctx, r.Name)
@@ -151,7 +159,7 @@ func (f *Fleet) Add(ctx context.Context, r Registration, opts *AddOptions) (Stat
 	return m.status(), nil
 }
 
-func (f *Fleet) add(ctx context.Context, r *Registration, unverified bool) error {
+func (f *Fleet) add(ctx context.Context, r *Registration, unverified, dry bool) error {
 	if _, err := f.records.Get(ctx, clusterKeys+r.Name); err == nil {
 		return fmt.Errorf("cluster %q: %w: the name is taken; choose another one, or change the cluster that has it", r.Name, appspan.ErrExists)
 	} else if !errors.Is(err, appspan.ErrNotFound) {
@@ -169,6 +177,9 @@ func (f *Fleet) add(ctx context.Context, r *Registration, unverified bool) error
 			return fmt.Errorf("cluster %q: %w: its UID is %q, not %q", r.Name, appspan.ErrPrecondition, info.UID, r.UID)
 		}
 		r.UID = info.UID
+		if dry {
+			return nil
+		}
 		if err := f.prune(ctx, c, info.UID); err != nil {
 			return err
 		}
@@ -177,6 +188,9 @@ func (f *Fleet) add(ctx context.Context, r *Registration, unverified bool) error
 		}
 	case !unverified:
 		return fmt.Errorf("cluster %q does not answer: %w; correct its configuration, or set AddOptions.Unverified to register it as it is", r.Name, err)
+	}
+	if dry {
+		return nil
 	}
 	r.Added = time.Now().UTC()
 	_, err = f.store(ctx, clusterKeys+r.Name, &clusterRecord{Registration: *r}, "")
@@ -356,6 +370,9 @@ func (f *Fleet) change(ctx context.Context, name string, edit func(*Registration
 		record := stored.clusterRecord
 		record.Registration = r
 		_, err = f.store(ctx, clusterKeys+name, &record, stored.revision)
+		if err == nil {
+			f.seen(ctx, name)
+		}
 		if !errors.Is(err, appspan.ErrPrecondition) {
 			return err
 		}
@@ -364,6 +381,14 @@ func (f *Fleet) change(ctx context.Context, name string, edit func(*Registration
 }
 
 const maxChangeAttempts = 10
+
+// seen lets who changed a cluster see the change at once, without waiting for
+// the watch of the registry, which brings it if this cannot.
+func (f *Fleet) seen(ctx context.Context, name string) {
+	if rec, err := f.records.Get(ctx, clusterKeys+name); err == nil {
+		_, _ = f.join(ctx, f.openAnyway(rec))
+	}
+}
 
 // sameCluster checks that another configuration leads to the same cluster.
 func (f *Fleet) sameCluster(ctx context.Context, r *Registration) error {

@@ -166,7 +166,7 @@ func (c *contract) faults(r *http.Request, sent []byte, w *told) (out []string) 
 			return out // no operation
 		}
 	}
-	if w.status < 300 {
+	if w.status < 300 && w.Header().Get("Idempotency-Replayed") == "" { // that one was judged before
 		if ok, faults := c.ValidateHttpRequestSync(request()); !ok {
 			out = append(out, texts("the request", faults)...)
 		}

@@ -103,6 +103,9 @@ func (in *input) decode(c *call, v reflect.Value) error {
 		return nil
 	}
 	data, err := io.ReadAll(c.r.Body)
+	if err == nil { // what follows may take longer
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -60,6 +60,7 @@ func (s *Server) once(c *call, rt *route) error {
 		}
 		return fmt.Errorf("%w: the body cannot be read", appspan.ErrInvalid)
 	}
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // what follows may take longer
 	c.r.Body = io.NopCloser(bytes.NewReader(body))
 	ctx := c.r.Context()
 	name := sha256.Sum256([]byte(strings.Join([]string{c.subject().ID, c.subject().Team, keys[0]}, "\x00")))

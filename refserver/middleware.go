@@ -16,7 +16,10 @@ import (
 
 type contextKey int
 
-const keyRequestID contextKey = iota
+const (
+	keyRequestID contextKey = iota
+	keyDenials
+)
 
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(keyRequestID).(string)
@@ -144,7 +147,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) nowhere(w http.ResponseWriter, r *http.Request, handler http.Handler) {
 	probe := &probe{header: http.Header{}}
 	handler.ServeHTTP(probe, r)
-	if probe.status == http.StatusMethodNotAllowed {
+	if probe.status == http.StatusMethodNotAllowed && probe.header.Get("Allow") != "OPTIONS" { // which all of the API has
 		w.Header().Set("Allow", probe.header.Get("Allow"))
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusMethodNotAllowed)

@@ -101,6 +101,7 @@ func Open(ctx context.Context, opts *Options) (_ *Server, err error) {
 		p.Authorizer = team.NewAuthorizer(p.Records, &team.AuthorizerOptions{Operators: append([]string{system}, o.Operators...), OperatorGroups: o.OperatorGroups})
 	}
 	p.Audit = team.NewAudit(p.Records, nil)
+	p.Authorizer = witness{p.Authorizer}
 	self := appspan.Subject{ID: system}
 
 	if err := p.tunnel(ctx, &o); err != nil {

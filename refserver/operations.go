@@ -120,7 +120,16 @@ func (s *Server) applyPlan(ctx context.Context, c *call, in *applyPlanIn) (clien
 		c.status = http.StatusOK
 		return client.Planned{Plan: &p, Text: p.String(), Unchanged: p.Empty()}, nil
 	}
-	return c.planned(ctx, &p, false, client.Seen{})
+	if p.Empty() {
+		c.status = http.StatusOK
+		return client.Planned{Unchanged: true}, nil
+	}
+	operation, err := c.Deployer.Begin(ctx, &p, &s.opts.Apply) // whether the plan is one of the server's is known there
+	if err != nil {
+		return client.Planned{}, err
+	}
+	c.location("/operations/%s", operation.ID)
+	return client.Planned{Operation: &operation}, nil
 }
 
 // newestFirst sorts operations by when they were begun.

@@ -79,6 +79,7 @@ type Server struct {
 	metrics        *metrics
 	rates          *limits
 	strangers      *limits
+	refusals       *limits
 	origin         *http.CrossOriginProtection
 	openapi        []byte
 	events         *hub
@@ -133,6 +134,7 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 		metrics:   &metrics{counts: map[[3]string]uint64{}, seconds: map[string]*histogram{}},
 		rates:     &limits{each: rate.Limit(o.Rate), burst: o.Burst, known: map[string]*limited{}},
 		strangers: &limits{each: rate.Limit(o.Rate), burst: o.Burst, known: map[string]*limited{}},
+		refusals:  refusals(),
 		origin:    http.NewCrossOriginProtection(), events: newHub()}
 	for _, origin := range o.AllowOrigins {
 		if err := s.origin.AddTrustedOrigin(origin); err != nil {
@@ -141,7 +143,7 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 	}
 	s.authenticators = append([]Authenticator{s.tokens, s.sessions}, o.Authenticators...)
 	s.runs = append(s.runs, s.watchAll)
-	s.routes = slices.Concat(s.sessionRoutes(), s.applicationRoutes(), s.environmentRoutes(), s.operationRoutes(), s.eventRoutes(), s.logRoutes(), s.reachRoutes(), s.driftRoutes(), s.recycleRoutes(), s.hookRoutes())
+	s.routes = slices.Concat(s.sessionRoutes(), s.applicationRoutes(), s.environmentRoutes(), s.operationRoutes(), s.eventRoutes(), s.logRoutes(), s.reachRoutes(), s.driftRoutes(), s.recycleRoutes(), s.hookRoutes(), s.clusterRoutes(), s.teamRoutes(), s.auditRoutes())
 	for _, r := range s.routes {
 		s.mux.HandleFunc(r.method+" "+apiPrefix+r.path, func(w http.ResponseWriter, req *http.Request) { s.operation(w, req, r) })
 	}
@@ -158,14 +160,17 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 
 // operation serves one operation of the API.
 func (s *Server) operation(w http.ResponseWriter, r *http.Request, rt *route) {
-	if err := s.call(w, r, rt); err != nil && !errors.Is(err, errAnswered) {
+	denied := &denials{}
+	r = r.WithContext(witnessed(r.Context(), denied))
+	if err := s.call(w, r, rt, denied); err != nil && !errors.Is(err, errAnswered) {
+		s.refused(r, rt, denied, err)
 		s.fail(w, r, err)
 	}
 }
 
 var teamName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route) error {
+func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, denied *denials) error {
 	s.cors(w, r)
 	login, err := &Login{}, error(nil)
 	if !rt.public {
@@ -176,6 +181,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route) error {
 	if err != nil {
 		return err
 	}
+	denied.subject = login.Subject
 	if (login.Ambient || rt.public) && rt.mutates() {
 		if err := s.origin.Check(r); err != nil {
 			return fmt.Errorf("%w: a page of another origin sent this: %w", appspan.ErrDenied, err)
@@ -190,13 +196,14 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route) error {
 	if err != nil {
 		return fmt.Errorf("%w: the query cannot be read", appspan.ErrInvalid)
 	}
-	if err := act(login, query, r); err != nil {
+	err = act(login, query, r)
+	denied.subject = login.Subject
+	if err != nil {
 		return err
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxBody)
-	control := http.NewResponseController(w)
-	if rt.stream == "" {
-		_ = control.SetReadDeadline(time.Now().Add(s.opts.BodyTimeout)) // a test's recorder cannot
+	if rt.in.body >= 0 { // a stream takes it away once it begins
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.BodyTimeout)) // a test's recorder cannot
 	}
 	c := &call{s: s, w: w, r: r, query: query, login: login, Parts: s.parts.For(login.Subject)}
 	if rt.method == http.MethodPost && !rt.public && r.Header.Get("Idempotency-Key") != "" {

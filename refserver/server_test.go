@@ -39,7 +39,7 @@ func open(t *testing.T, change func(*refserver.Options)) *site {
 	t.Helper()
 	s := &site{t: t, fakes: fake.Provider{"a": fake.New(&fake.Options{Name: "a"}), "b": fake.New(&fake.Options{Name: "b"})}}
 	o := &refserver.Options{Dir: t.TempDir(), Operators: []string{admin.ID}, Providers: map[string]driver.Provider{"fake": s.fakes},
-		HandlerOptions: refserver.HandlerOptions{Authenticators: []refserver.Authenticator{refserver.AuthenticatorFunc(func(r *http.Request) (*refserver.Login, error) {
+		HandlerOptions: refserver.HandlerOptions{Rate: 1000, Burst: 2000, Authenticators: []refserver.Authenticator{refserver.AuthenticatorFunc(func(r *http.Request) (*refserver.Login, error) {
 			if id := r.Header.Get(as); id != "" {
 				return &refserver.Login{Subject: appspan.Subject{ID: id}, Method: "test"}, nil
 			}

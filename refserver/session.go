@@ -147,7 +147,7 @@ func (s *Server) sessionRoutes() []*route {
 
 func (s *Server) getMe(ctx context.Context, c *call, _ *struct{}) (client.Me, error) {
 	me := client.Me{Subject: c.subject(), Method: c.login.Method, Version: s.opts.Version}
-	me.Operator = appspan.Authorize(ctx, s.parts.Authorizer, appspan.Subject{ID: c.subject().ID, Groups: c.subject().Groups}, appspan.Access{Verb: appspan.VerbCreate, Resource: "team"}) == nil
+	me.Operator = appspan.Authorize(asking(ctx), s.parts.Authorizer, appspan.Subject{ID: c.subject().ID, Groups: c.subject().Groups}, appspan.Access{Verb: appspan.VerbCreate, Resource: "team"}) == nil
 	for t, err := range s.parts.Teams.List(ctx) { // the server's own view: of it, what they are a member of is told
 		if err != nil {
 			return me, err

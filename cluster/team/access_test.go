@@ -145,17 +145,17 @@ func TestTheAuditOfADayIsFoundByItsTime(t *testing.T) {
 	day := func(n int, hour int) time.Time {
 		return time.Date(2026, 11, n, hour, 0, 0, 0, time.FixedZone("", 3600))
 	}
-	for _, at := range []time.Time{day(1, 12), day(2, 0), day(2, 23), day(3, 0), day(4, 12)} {
-		require.NoError(t, a.Audit(t.Context(), appspan.AuditEntry{Time: at, Subject: appspan.Subject{ID: at.UTC().Format("02T15")}}))
+	for _, at := range []time.Time{day(1, 12), day(2, 0), day(2, 23), day(3, 0), day(4, 12), day(4, 12).AddDate(-1, 0, 0), day(4, 13).AddDate(-1, 0, 0)} {
+		require.NoError(t, a.Audit(t.Context(), appspan.AuditEntry{Time: at, Subject: appspan.Subject{ID: at.UTC().Format("06-02T15")}}))
 	}
 	for _, c := range []struct {
 		query team.AuditQuery
 		want  []string
 	}{
-		{team.AuditQuery{}, []string{"01T11", "01T23", "02T22", "02T23", "04T11"}},
-		{team.AuditQuery{From: day(2, 0), Until: day(3, 0)}, []string{"01T23", "02T22"}},
-		{team.AuditQuery{From: day(3, 0), Until: day(30, 0)}, []string{"02T23", "04T11"}},
-		{team.AuditQuery{Until: day(2, 0)}, []string{"01T11"}},
+		{team.AuditQuery{}, []string{"25-04T11", "25-04T12", "26-01T11", "26-01T23", "26-02T22", "26-02T23", "26-04T11"}},
+		{team.AuditQuery{From: day(2, 0), Until: day(3, 0)}, []string{"26-01T23", "26-02T22"}},
+		{team.AuditQuery{From: day(3, 0), Until: day(30, 0)}, []string{"26-02T23", "26-04T11"}},
+		{team.AuditQuery{Until: day(2, 0)}, []string{"25-04T11", "25-04T12", "26-01T11"}},
 	} {
 		var got []string
 		for e, err := range a.Entries(t.Context(), c.query) {
@@ -163,6 +163,21 @@ func TestTheAuditOfADayIsFoundByItsTime(t *testing.T) {
 			got = append(got, e.Subject.ID)
 		}
 		require.Equal(t, c.want, got)
+		for limit := 1; limit <= 3; limit++ {
+			var pages []string
+			for before := ""; ; {
+				page, next, err := a.Page(t.Context(), c.query, before, limit)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(page), limit)
+				for _, e := range page {
+					pages = append([]string{e.Subject.ID}, pages...)
+				}
+				if before = next; next == "" {
+					break
+				}
+			}
+			require.Equal(t, c.want, pages, "in pages of %d", limit)
+		}
 	}
 }
 

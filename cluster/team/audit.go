@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -186,6 +187,69 @@ func (q AuditQuery) prefixes(now time.Time) []string {
 	for at := from; !at.After(until); at = at.Add(day) {
 		prefix, _, _ := strings.Cut(strings.TrimPrefix(auditKey(at), auditPrefix), "/")
 		out = append(out, auditPrefix+prefix+"/")
+	}
+	return out
+}
+
+// Page reads up to limit entries, the newest first, and a cursor at which the
+// next page goes on: empty at the end. before is the cursor of the page before,
+// or empty. What is recorded meanwhile is on no later page. As of
+// [Audit.Entries], whoever shows them asks for permission first.
+func (a *Audit) Page(ctx context.Context, q AuditQuery, before string, limit int) (page []appspan.AuditEntry, next string, err error) {
+	var keys []string
+	for _, prefix := range q.daysBack(time.Now()) {
+		want := limit + 1 - len(page) // one more tells whether there is a next page
+		if want <= 0 {
+			break
+		}
+		var entries []appspan.AuditEntry
+		var at []string
+		for rec, err := range a.records.List(ctx, prefix) {
+			var d auditDoc
+			if err == nil {
+				err = storage.Decode(rec.Value, 1, &d)
+			}
+			if err != nil {
+				return nil, "", fmt.Errorf("audit: %w", err)
+			}
+			if before != "" && rec.Key >= before {
+				break
+			}
+			if q.selects(d.AuditEntry) {
+				entries, at = append(entries, d.AuditEntry), append(at, rec.Key)
+			}
+			if len(entries) > want {
+				entries, at = entries[1:], at[1:]
+			}
+		}
+		slices.Reverse(entries)
+		slices.Reverse(at)
+		page, keys = append(page, entries...), append(keys, at...)
+		if before == "" || prefix < before {
+			before = prefix
+		}
+	}
+	if len(page) > limit {
+		page, next = page[:limit], keys[limit-1]
+	}
+	return page, next, nil
+}
+
+// daysBack are the prefixes of a query's days, the last one first, and, where
+// there are many, of all before the last thirty at once.
+func (q AuditQuery) daysBack(now time.Time) []string {
+	const day, most = 24 * time.Hour, 30
+	if q.Until.IsZero() || q.Until.After(now.Add(day)) {
+		q.Until = now.Add(day) // others' clocks may be ahead
+	}
+	recent := q
+	if earliest := q.Until.Add(-most * day); q.From.Before(earliest) {
+		recent.From = earliest
+	}
+	out := recent.prefixes(now)
+	slices.Reverse(out)
+	if !recent.From.Equal(q.From) {
+		out = append(out, auditPrefix)
 	}
 	return out
 }

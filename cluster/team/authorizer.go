@@ -21,7 +21,8 @@ type AuthorizerOptions struct {
 	// OperatorGroups are groups whose subjects are operators.
 	OperatorGroups []string
 	// TTL is for how long a team is remembered: what is taken from a member
-	// ends after at most that; default 5 s, negative remembers nothing.
+	// ends after at most that, what is granted counts at once; default 5 s,
+	// negative remembers nothing.
 	TTL time.Duration
 }
 
@@ -61,26 +62,36 @@ func NewAuthorizer(records *storage.Records, opts *AuthorizerOptions) *Authorize
 
 // Authorize implements appspan.Authorizer.
 func (a *Authorizer) Authorize(ctx context.Context, s appspan.Subject, access appspan.Access) error {
-	deny := func(reason, next string) error {
-		return fmt.Errorf("%s may not %s: %w: %s; %s", s, access, appspan.ErrDenied, reason, next)
-	}
 	switch {
 	case s.ID == "":
-		return deny("it is nobody", "bind a Subject that has an ID")
+		return denied(s, access, "it is nobody", "bind a Subject that has an ID")
 	case a.operator(s):
 		return nil
 	case s.Team != "" && access.Team != s.Team:
-		return deny(fmt.Sprintf("it acts for team %q and this is of team %q", s.Team, access.Team), "act for the other team, or for none")
+		return denied(s, access, fmt.Sprintf("it acts for team %q and this is of team %q", s.Team, access.Team), "act for the other team, or for none")
 	case access.Team == "":
-		return deny("it is no operator, and this is of no team", "name the team, or ask an operator")
+		return denied(s, access, "it is no operator, and this is of no team", "name the team, or ask an operator")
 	}
-	t, err := a.team(ctx, access.Team)
+	if t, ok := a.remembered(access.Team); ok && decide(t, s, access) == nil {
+		return nil
+	}
+	t, err := a.read(ctx, access.Team) // nobody is denied what they were just granted
 	if errors.Is(err, appspan.ErrNotFound) || errors.Is(err, appspan.ErrInvalid) {
-		return deny(fmt.Sprintf("it is no member of team %q", access.Team), "ask an admin of the team")
+		return denied(s, access, fmt.Sprintf("it is no member of team %q", access.Team), "ask an admin of the team")
 	}
 	if err != nil {
 		return fmt.Errorf("whether %s may %s: %w", s, access, err)
 	}
+	return decide(t, s, access)
+}
+
+func denied(s appspan.Subject, access appspan.Access, reason, next string) error {
+	return fmt.Errorf("%s may not %s: %w: %s; %s", s, access, appspan.ErrDenied, reason, next)
+}
+
+// decide is what a team says of what somebody does in its name.
+func decide(t document, s appspan.Subject, access appspan.Access) error {
+	deny := func(reason, next string) error { return denied(s, access, reason, next) }
 	m, ok := t.Member(s.ID)
 	if !ok { // as for a team that there is not: who is no member does not learn which there are
 		return deny(fmt.Sprintf("it is no member of team %q", access.Team), "ask an admin of the team")
@@ -107,14 +118,16 @@ func (a *Authorizer) operator(s appspan.Subject) bool {
 		slices.ContainsFunc(s.Groups, func(g string) bool { return slices.Contains(a.opts.OperatorGroups, g) }))
 }
 
-// team reads a team, or remembers it.
-func (a *Authorizer) team(ctx context.Context, id string) (document, error) {
+// remembered is a team that was read within the TTL.
+func (a *Authorizer) remembered(id string) (document, bool) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	r, ok := a.known[id]
-	a.mu.Unlock()
-	if ok && time.Since(r.at) < a.opts.TTL {
-		return r.team, nil
-	}
+	return r.team, ok && time.Since(r.at) < a.opts.TTL
+}
+
+// read reads a team, and remembers it.
+func (a *Authorizer) read(ctx context.Context, id string) (document, error) {
 	at := time.Now() // what is read is no older
 	d, err := load(ctx, a.records, id)
 	a.mu.Lock()

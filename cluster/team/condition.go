@@ -107,7 +107,7 @@ func (t *Teams) Drift(ctx context.Context, id string) (Drift, error) {
 	if err != nil {
 		return Drift{}, err
 	}
-	out := Drift{Team: id, At: time.Now().UTC()}
+	out := Drift{Team: id, At: time.Now().UTC(), Conditions: []Condition{}}
 	for _, name := range d.involved() {
 		c, err := t.condition(ctx, id, name)
 		if err != nil {
