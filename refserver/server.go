@@ -152,6 +152,9 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 		return nil, err
 	}
 	s.plain()
+	if err := s.console(); err != nil {
+		return nil, err
+	}
 	if err := s.mountLogins(); err != nil {
 		return nil, err
 	}

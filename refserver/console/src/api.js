@@ -1,0 +1,96 @@
+// The API as the console uses it, and the one stream of events.
+import {useEffect, useRef, useState} from 'preact/hooks';
+
+export const base = document.querySelector('meta[name=appspan-base]').content;
+const api = base + '/api/v1';
+let team = '';
+export const actingFor = () => team;
+export function actFor(name) { team = name; }
+
+// Problem is an error as the server tells it.
+export class Problem extends Error {
+  constructor(body) { super(body.detail || body.title); Object.assign(this, body); }
+}
+
+export async function request(method, path, body, headers = {}) {
+  const sent = {Accept: 'application/json', ...headers};
+  if (team) sent['Appspan-Team'] = team;
+  if (body !== undefined) sent['Content-Type'] = 'application/json';
+  let answer;
+  try {
+    answer = await fetch(api + path, {method, headers: sent, credentials: 'same-origin', body: body === undefined ? undefined : JSON.stringify(body)});
+  } catch {
+    throw new Problem({status: 0, offline: true});
+  }
+  const text = await answer.text();
+  let value = null;
+  try { value = text ? JSON.parse(text) : null; } catch { value = {title: answer.statusText, status: answer.status}; }
+  if (answer.ok) {
+    if (value && typeof value === 'object') Object.defineProperty(value, 'etag', {value: answer.headers.get('ETag'), enumerable: false});
+    return value;
+  }
+  if (answer.status === 401) window.dispatchEvent(new Event('appspan-login'));
+  throw new Problem({title: answer.statusText, status: answer.status, instance: answer.headers.get('X-Request-Id'), ...value});
+}
+
+export const get = (path) => request('GET', path);
+// send carries a key of its own, so that what is sent twice is done once.
+export const send = (method, path, body) => request(method, path, body, method === 'POST' ? {'Idempotency-Key': crypto.getRandomValues(new Uint32Array(4)).join('-')} : {});
+
+export function query(values) {
+  const q = new URLSearchParams();
+  for (const [k, v] of Object.entries(values)) for (const one of [].concat(v)) if (one !== '' && one != null && one !== false) q.append(k, one);
+  return q.size ? '?' + q : '';
+}
+export const appPath = (a) => `/applications/${encodeURIComponent(a.namespace)}/${encodeURIComponent(a.application)}`;
+export const stream = (path) => new EventSource(api + path + (team ? (path.includes('?') ? '&' : '?') + 'team=' + encodeURIComponent(team) : ''));
+
+// listen hears of what happens: kinds are those of the stream, and "resync".
+const listeners = new Set();
+let source = null;
+export function listen(hear) {
+  listeners.add(hear);
+  return () => listeners.delete(hear);
+}
+export function connect() {
+  source?.close();
+  source = stream('/events');
+  const tell = (kind, value) => { for (const hear of [...listeners]) hear(kind, value); };
+  for (const kind of ['application', 'cluster', 'operation', 'stage']) source.addEventListener(kind, (e) => tell(kind, JSON.parse(e.data)));
+  source.addEventListener('resync', () => tell('resync', {}));
+  let lost = false;
+  source.onopen = () => { tell('link', true); if (lost) tell('resync', {}); lost = false; };
+  source.onerror = () => { lost = true; tell('link', false); if (source.readyState === EventSource.CLOSED) setTimeout(connect, 5000); };
+}
+export function disconnect() { source?.close(); source = null; }
+
+// useData is what a path gives, read again when an event says that it changed.
+export function useData(path, kinds = [], concerns = () => true) {
+  const [state, set] = useState({});
+  const about = useRef(concerns);
+  about.current = concerns;
+  const again = useRef(() => {});
+  useEffect(() => {
+    if (!path) return;
+    let gone = false, timer = 0, busy = false, wanted = false;
+    const read = async () => {
+      if (busy) { wanted = true; return; }
+      busy = true;
+      try {
+        const value = await get(path);
+        if (!gone) set({value, path});
+      } catch (error) {
+        if (!gone) set((old) => ({value: old.path === path ? old.value : undefined, error, path}));
+      }
+      busy = false;
+      if (wanted && !gone) { wanted = false; soon(); }
+    };
+    const soon = () => { if (!timer) timer = setTimeout(() => { timer = 0; read(); }, 400); };
+    again.current = read;
+    read();
+    const stop = listen((kind, value) => { if (kind === 'resync' || kinds.includes(kind) && about.current(value, kind)) soon(); });
+    return () => { gone = true; clearTimeout(timer); stop(); };
+  }, [path]);
+  const current = state.path === path;
+  return {value: current ? state.value : undefined, error: current ? state.error : undefined, loading: !current, again: () => again.current()};
+}
