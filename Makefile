@@ -44,7 +44,7 @@ unit: ## units, fakes and architecture rules, shuffled, with -race
 	$(if $(RACE),$(GO) test -shuffle=on -timeout 25m $(unraced))
 
 .PHONY: rig
-rig: ## the rig's own tests, then every TestRig on real control planes (built once, about six minutes)
+rig: ## the rig's own tests, the console in a Chromium, then every TestRig on real control planes (built once, about six minutes)
 	$(GO) -C internal/rig test -count=1 -timeout 20m ./...
 	$(if $(rig_packages),$(RIG) $(GO) test -p 1 -count=1 -run TestRig -timeout 15m $(rig_packages),@echo "no tests on real control planes")
 
@@ -82,6 +82,10 @@ lint: ## architecture rules and staticcheck, of both modules
 lint-update: ## rewrite the golden lists of exported surface (api) and linked modules; review the diff
 	$(GO) test -count=1 -run 'TestRepository/.*golden' ./internal/lint -update
 	@git status --short api internal/lint/testdata
+
+.PHONY: console
+console: ## build the console of the reference server anew (needs npm); commit refserver/console/dist
+	cd refserver/console && npm ci --no-audit --no-fund && npm run build
 
 .PHONY: fuzz
 fuzz: ## every fuzzer for FUZZTIME (10s) each

@@ -54,7 +54,7 @@ func open(t *testing.T, change func(*refserver.Options)) *site {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	s.http = httptest.NewServer(judged(t, s.Server))
+	s.http = httptest.NewServer(judged(t, s.Server, o.BasePath))
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -215,7 +215,9 @@ func (j *Journal) executeHeld(ctx context.Context, id string, handler Handler, l
 	case r.doc.Cancelling:
 		cancel(errCancelled)
 	case !lost:
+		stop := r.flush(life)
 		err = call(life, handler, r)
+		stop()
 	}
 	if lease.Context().Err() != nil {
 		return r.Operation(), storage.ErrLeaseLost

@@ -91,6 +91,41 @@ func TestAnOperationIsWrittenDownAndExecutedStepByStep(t *testing.T) {
 	})
 }
 
+func TestTheLastEventOfABurstIsReadWhileItsStepGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		records := storage.NewRecords(memstore.NewRecords(), nil)
+		defer records.Close()
+		j := newJournal(t, records, map[string]journal.Handler{"wait": func(ctx context.Context, r *journal.Run) error {
+			return r.Step(ctx, "long", func(ctx context.Context) error {
+				for n := range 3 {
+					r.Event(ctx, appspan.Event{Kind: appspan.EventState, Message: fmt.Sprint(n)})
+				}
+				time.Sleep(time.Minute)
+				return nil
+			})
+		}})
+		op, err := j.Begin(t.Context(), journal.Intent{Kind: "wait"})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := j.Execute(t.Context(), op.ID, nil)
+			require.NoError(t, err)
+		})
+		time.Sleep(3 * time.Second)
+		seen, err := j.Get(t.Context(), op.ID)
+		require.NoError(t, err)
+		require.Len(t, seen.Events, 3)
+		rec, err := records.Get(t.Context(), "operations/open/"+op.ID)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		again, err := records.Get(t.Context(), rec.Key)
+		require.NoError(t, err)
+		require.Equal(t, rec.Revision, again.Revision, "what has nothing to tell writes nothing")
+		wg.Wait()
+	})
+}
+
 func TestAnOperationIsCancelledFromAnyProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,6 +22,7 @@ type Run struct {
 	mu      sync.Mutex // also orders the writes
 	doc     document
 	written time.Time
+	told    bool // an event that is not written yet
 	seq     uint64
 }
 
@@ -151,10 +152,47 @@ func (r *Run) Event(ctx context.Context, e appspan.Event) {
 	if r.tell != nil {
 		r.tell(e)
 	}
-	if time.Since(r.written) > time.Second {
-		if err := r.write(ctx); err != nil && ctx.Err() == nil {
-			r.journal.opts.Logger.Warn("recording an event", "operation", r.doc.ID, "error", err)
+	r.told = true
+	if time.Since(r.written) > eventInterval {
+		r.writeEvents(ctx)
+	}
+}
+
+// eventInterval is how often events alone are written.
+const eventInterval = time.Second
+
+func (r *Run) writeEvents(ctx context.Context) {
+	if err := r.write(ctx); err != nil && ctx.Err() == nil {
+		r.journal.opts.Logger.Warn("recording an event", "operation", r.doc.ID, "error", err)
+	}
+}
+
+// flush writes the last events of a burst, which nothing else would write for a
+// while, until stop is called.
+func (r *Run) flush(ctx context.Context) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(eventInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			r.mu.Lock()
+			if r.told {
+				r.writeEvents(ctx)
+			}
+			r.mu.Unlock()
 		}
+	}()
+	return func() {
+		close(end)
+		<-ended
 	}
 }
 
@@ -192,7 +230,7 @@ func (r *Run) write(ctx context.Context) error {
 		return json.Marshal(&r.doc)
 	})
 	if err == nil {
-		r.written = time.Now()
+		r.written, r.told = time.Now(), false
 	}
 	return err
 }

@@ -71,18 +71,31 @@ func open(t *testing.T, base string, flags ...chromedp.ExecAllocatorOption) *tab
 	at, err := url.Parse(base)
 	require.NoError(t, err)
 	opts := slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{chromedp.ExecPath(program), chromedp.NoSandbox,
-		chromedp.WindowSize(1280, 900), chromedp.UserDataDir(t.TempDir()), chromedp.Flag("lang", "en"), chromedp.Flag("disable-dev-shm-usage", true)}, flags)
-	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-	ctx, end := chromedp.NewContext(alloc)
-	p := &tab{t: t, ctx: ctx, base: base, dir: t.ArtifactDir()}
+		chromedp.WindowSize(1280, 900), chromedp.Flag("lang", "en"), chromedp.Flag("disable-dev-shm-usage", true)}, flags)
+	p := &tab{t: t, base: base, dir: t.ArtifactDir()}
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits until the browser has ended
-		end()
-		stop()
 		for _, fault := range p.faults {
 			t.Error(fault)
 		}
 	})
+	for attempt := 1; ; attempt++ { // now and then a Chromium crashes when it starts
+		alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+		ctx, end := chromedp.NewContext(alloc)
+		t.Cleanup(func() {
+			_ = chromedp.Cancel(ctx) // waits until the browser has ended
+			end()
+			stop()
+		})
+		err := chromedp.Do(ctx)
+		if err == nil {
+			p.ctx = ctx
+			break
+		}
+		if t.Log(err); attempt == 3 {
+			t.FailNow()
+		}
+	}
+	ctx := p.ctx
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
@@ -164,7 +177,7 @@ func (p *tab) settled() {
 // wait waits until the page makes an expression true.
 func (p *tab) wait(expression string) {
 	p.t.Helper()
-	value(p, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(100*time.Millisecond), chromedp.WithPollingTimeout(50*time.Second)))
+	value(p, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingInterval(100*time.Millisecond), chromedp.WithPollingTimeout(50*time.Second)))
 }
 
 func at(test string) chromedp.CSS { return chromedp.CSS(`[data-test="` + test + `"]`) }

@@ -158,6 +158,7 @@ func (c *config) options(address string, log *slog.Logger) (_ *refserver.Options
 		}
 		clusters := demoClusters()
 		o.Providers = clusters.providers()
+		o.Apply.FailAfter = 5 * time.Second // nobody mends these clusters meanwhile
 		closers = append(closers, clusters.close, func() error { return os.RemoveAll(c.data) })
 	}
 	records, keys, err := c.records()

@@ -43,26 +43,45 @@ export function query(values) {
   return q.size ? '?' + q : '';
 }
 export const appPath = (a) => `/applications/${encodeURIComponent(a.namespace)}/${encodeURIComponent(a.application)}`;
-export const stream = (path) => new EventSource(api + path + (team ? (path.includes('?') ? '&' : '?') + 'team=' + encodeURIComponent(team) : ''));
+// stream is an EventSource that ends with the page: browsers keep few connections
+// to one server, and pages that one has left.
+const open = new Set();
+export function stream(path) {
+  const source = new EventSource(api + path + (team ? (path.includes('?') ? '&' : '?') + 'team=' + encodeURIComponent(team) : ''));
+  open.add(source);
+  return source;
+}
+export function end(source) { source?.close(); open.delete(source); }
+window.addEventListener('pagehide', () => open.forEach(end));
+window.addEventListener('pageshow', (e) => { if (e.persisted) location.reload(); });
 
 // listen hears of what happens: kinds are those of the stream, and "resync".
 const listeners = new Set();
-let source = null;
+let source = null, wanted = false, lost = false;
 export function listen(hear) {
   listeners.add(hear);
   return () => listeners.delete(hear);
 }
+const tell = (kind, value) => { for (const hear of [...listeners]) hear(kind, value); };
 export function connect() {
-  source?.close();
-  source = stream('/events');
-  const tell = (kind, value) => { for (const hear of [...listeners]) hear(kind, value); };
-  for (const kind of ['application', 'cluster', 'operation', 'stage']) source.addEventListener(kind, (e) => tell(kind, JSON.parse(e.data)));
-  source.addEventListener('resync', () => tell('resync', {}));
-  let lost = false;
-  source.onopen = () => { tell('link', true); if (lost) tell('resync', {}); lost = false; };
-  source.onerror = () => { lost = true; tell('link', false); if (source.readyState === EventSource.CLOSED) setTimeout(connect, 5000); };
+  wanted = true;
+  end(source);
+  if (document.hidden) { lost = true; return; } // it is read again when somebody looks
+  const mine = source = stream('/events');
+  for (const kind of ['application', 'cluster', 'operation', 'stage']) mine.addEventListener(kind, (e) => tell(kind, JSON.parse(e.data)));
+  mine.addEventListener('resync', () => tell('resync', {}));
+  mine.onopen = () => { tell('link', true); if (lost) tell('resync', {}); lost = false; };
+  mine.onerror = () => {
+    lost = true;
+    tell('link', false);
+    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (wanted && mine === source) connect(); }, 5000);
+  };
 }
-export function disconnect() { source?.close(); source = null; }
+export function disconnect() { wanted = false; end(source); source = null; }
+document.addEventListener('visibilitychange', () => {
+  if (!wanted) return;
+  if (document.hidden) { end(source); source = null; lost = true; } else connect();
+});
 
 // useData is what a path gives, read again when an event says that it changed.
 export function useData(path, kinds = [], concerns = () => true) {

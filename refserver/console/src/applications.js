@@ -1,8 +1,8 @@
 // The list of applications, and one of them.
 import {useEffect, useRef, useState} from 'preact/hooks';
-import {appPath, query, stream, useData} from './api.js';
+import {appPath, end, query, stream, useData} from './api.js';
 import {ago, known, stamp, t} from './i18n.js';
-import {Age, Badge, Data, Dialog, Empty, Field, Leaf, Link, Loading, Planned, Trouble, go, html, text} from './ui.js';
+import {Age, Badge, Data, Dialog, Empty, Field, Leaf, Link, Pages, Planned, Trouble, go, html} from './ui.js';
 
 export const linkTo = (a) => `/applications/${encodeURIComponent(a.namespace)}/${encodeURIComponent(a.application)}`;
 
@@ -23,7 +23,7 @@ export function Applications({search}) {
     <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}>${filters.map((f) => html`<${Field} label=${t(f)}>${f === 'status' ? html`<select data-test="filter-status" value=${values.status} onChange=${(e) => set('status', e.target.value)}><option value="">${t('any')}</option>${['Ready', 'Progressing', 'Degraded', 'Failed', 'Stopped', 'Unknown', 'Absent'].map((v) => html`<option value=${v}>${known('value', v)}</option>`)}</select>` : html`<input type=${f === 'search' ? 'search' : 'text'} defaultValue=${values[f]} data-test=${'filter-' + f} onInput=${(e) => set(f, e.target.value.trim())} />`}<//>`)}</form>
     <${Data} from=${list}>${(value) => value.items.length === 0 ? html`<${Empty}>${Object.values(values).some(Boolean) ? t('noMatch') : html`${t('noApplications')} <${Link} to="/deploy">${t('deployOne')}<//>`}<//>` : html`<div class="table" tabindex="0" role="region" aria-label=${t('applications')}><table data-test="applications"><thead><tr><th scope="col">${t('name')}</th><th scope="col">${t('namespace')}</th><th scope="col">${t('status')}</th><th scope="col">${t('clusters')}</th><th scope="col">${t('environment')}</th><th scope="col">${t('team')}</th></tr></thead><tbody>
       ${value.items.map((a) => html`<tr key=${linkTo(a)}><th scope="row"><${Link} to=${linkTo(a)} data-test="application">${a.application}<//>${a.operation && html` <${Link} to=${'/operations/' + a.operation} class="badge progressing">${t('underWay')}<//>`}</th><td>${a.namespace}</td><td><${Badge} value=${a.status?.worst} /></td><td>${a.clusters?.map((c) => c.cluster).join(', ')}</td><td>${a.environment}</td><td>${a.team}</td></tr>`)}</tbody></table></div>
-      <nav class="pages" aria-label=${t('pages')}><button disabled=${!cursors.length} onClick=${() => setCursors(cursors.slice(0, -1))} data-test="page-before">${t('before')}</button><button disabled=${!value.next} onClick=${() => setCursors([...cursors, value.next])} data-test="page-next">${t('nextPage')}</button></nav>`}<//>`;
+      <${Pages} cursors=${cursors} turn=${setCursors} next=${value.next} />`}<//>`;
 }
 
 const tabs = ['status', 'releases', 'events', 'logs', 'drift'];
@@ -40,10 +40,11 @@ export function ApplicationPage({namespace, name, search}) {
     const at = tabs.indexOf(tab) + (e.key === 'ArrowRight' ? 1 : e.key === 'ArrowLeft' ? -1 : 0);
     if (tabs[at] && tabs[at] !== tab) { go(linkTo(me) + '?tab=' + tabs[at]); document.getElementById('tab-' + tabs[at])?.focus(); }
   };
-  return html`<h1 tabindex="-1">${name} <small class="dim">${namespace}</small> <${Badge} value=${app.value?.status?.worst} /></h1>
+  return html`<h1 tabindex="-1">${name} <small class="dim" data-test="namespace">${namespace}</small> <${Badge} value=${app.value?.status?.worst} /></h1>
     ${app.value?.operation && html`<p><${Link} to=${'/operations/' + app.value.operation} data-test="under-way">${t('underWay')}<//></p>`}
     <div class="actions" role="group" aria-label=${t('actions')}>${['start', 'stop', 'restart', 'pause', 'resume', 'redeploy'].map((kind) => html`<button onClick=${() => command(kind)} data-test=${'do-' + kind}>${known('kind', kind)}</button>`)}
       ${['scale', 'image', 'rollback', 'copy', 'remove'].map((kind) => html`<button class=${kind === 'remove' ? 'danger' : ''} onClick=${() => setForm(kind)} data-test=${'do-' + kind}>${known('kind', kind)}…</button>`)}
+      <button onClick=${() => setPlan({title: `${known('kind', 'promote')}: ${name}`, ask: {method: 'POST', path: path + '/promotions', body: {}}})} data-test="do-promote">${t('promoteIn')}</button>
       <${Link} class="button" to=${'/deploy' + query({from: namespace + '/' + name})} data-test="do-change">${t('change')}<//></div>
     <div role="tablist" aria-label=${t('views')} onKeyDown=${keys}>${tabs.map((x) => html`<button role="tab" id=${'tab-' + x} aria-selected=${String(x === tab)} aria-controls="panel" tabindex=${x === tab ? 0 : -1} onClick=${() => go(linkTo(me) + '?tab=' + x)} data-test=${'tab-' + x}>${t('tab.' + x)}</button>`)}</div>
     <div role="tabpanel" id="panel" aria-labelledby=${'tab-' + tab} tabindex="0"><${Data} from=${app}>${(value) => html`<${View} app=${value} path=${path} plan=${setPlan} />`}<//></div>
@@ -66,7 +67,7 @@ function Releases({path, plan}) {
     ${releases.map((r, i) => html`<tr><th scope="row">${r.revision}</th><td>${known('kind', r.kind)}</td><td>${known('release', r.state)} <span class="dim">${r.message}</span></td><td><${Age} at=${r.started} /></td><td>${r.subject}</td><td>
       ${r.revision > 1 && html`<button onClick=${() => set({cluster, revision: r.revision})} data-test="release-changes">${t('changes')}</button>`}
       ${i > 0 && html`<button onClick=${() => plan({title: t('backTo', r), ask: {method: 'POST', path: path + '/rollbacks', body: {revision: r.revision, clusters: [cluster]}}})} data-test="release-rollback">${t('backTo', r)}</button>`}</td></tr>`)}</tbody></table></div>`)}<//>
-    ${at && html`<${Dialog} title=${`${at.cluster} · ${t('revision', at)}`} close=${() => set(null)} test="changes-dialog"><div class="scroll"><${Changes} path=${`${path}/releases/${at.cluster}/${at.revision}/changes`} /></div><//>`}`;
+    ${at && html`<${Dialog} title=${`${at.cluster} · ${t('revision', at)}`} close=${() => set(null)} test="changes-dialog"><div class="scroll" tabindex="0"><${Changes} path=${`${path}/releases/${at.cluster}/${at.revision}/changes`} /></div><//>`}`;
 }
 function Changes({path}) {
   const list = useData(path);
@@ -89,8 +90,8 @@ function Logs({app, path}) {
     const source = stream(path + '/logs' + query({follow, tail: 200, component}));
     source.addEventListener('line', (e) => { kept = [...kept.slice(-1999), JSON.parse(e.data)]; timer ||= setTimeout(show, 100); });
     source.addEventListener('problem', (e) => { fail(JSON.parse(e.data)); });
-    source.addEventListener('end', () => source.close());
-    return () => { clearTimeout(timer); source.close(); };
+    source.addEventListener('end', () => end(source));
+    return () => { clearTimeout(timer); end(source); };
   }, [path, component, follow]);
   useEffect(() => { if (follow && box.current) box.current.scrollTop = box.current.scrollHeight; }, [lines]);
   const components = [...new Set((app.status?.clusters || []).flatMap((c) => (c.components || []).map((p) => p.id)))];

@@ -2,7 +2,7 @@
 import {useEffect, useRef, useState} from 'preact/hooks';
 import {actingFor, get, send, useData} from './api.js';
 import {t} from './i18n.js';
-import {Data, Empty, Faults, Field, Planned, Trouble, announce, html} from './ui.js';
+import {Empty, Faults, Field, Loading, Planned, Trouble, announce, html} from './ui.js';
 
 const example = 'services:\n  web:\n    image: nginx:1.27\n    ports: ["8080:80"]\n';
 
@@ -14,6 +14,7 @@ export function Deploy({search, me}) {
   const [checked, check] = useState({});
   const [plan, setPlan] = useState(null);
   const [error, fail] = useState(null);
+  const [loading, load] = useState(!!from);
   const round = useRef(0);
   const change = (more) => set((old) => ({...old, ...more}));
   const names = clusters.value ? clusters.value.items.map((c) => c.name) : [...new Set((apps.value?.items || []).flatMap((a) => a.clusters.map((c) => c.cluster)))].sort();
@@ -27,7 +28,7 @@ export function Deploy({search, me}) {
       const last = app.clusters[0];
       const doc = await get(`${path}/releases/${last.cluster}/${last.revision}`);
       change({format: 'application', text: doc.text, name, namespace, team: app.team || '', clusters: app.clusters.map((c) => c.cluster)});
-    }).catch(fail);
+    }).catch(fail).finally(() => load(false));
   }, [from]);
 
   useEffect(() => {
@@ -50,7 +51,7 @@ export function Deploy({search, me}) {
     const target = {clusters: form.clusters, namespace: form.namespace || v.name, ...(form.team ? {team: form.team} : {})};
     setPlan({title: t('deployTitle', {name: v.name}), ask: {method: 'POST', path: '/applications', body: {document: document(), target, answers: form.answers}}});
   };
-  return html`<h1 tabindex="-1">${from ? t('changeTitle', {name: from}) : t('deploy')}</h1><${Trouble} error=${error} />
+  return html`<h1 tabindex="-1">${from ? t('changeTitle', {name: from}) : t('deploy')}</h1><${Trouble} error=${error} />${loading && html`<${Loading} />`}
   <form onSubmit=${submit} class="deploy">
     <fieldset><legend>${t('step.document')}</legend>
       <div class="filters"><${Field} label=${t('format')}><select value=${form.format} onChange=${(e) => change({format: e.target.value})} data-test="deploy-format">${['compose', 'manifests', 'application'].map((f) => html`<option value=${f}>${t('format.' + f)}</option>`)}</select><//>

@@ -4,10 +4,14 @@ import {useEffect, useRef, useState} from 'preact/hooks';
 import {actFor, actingFor, base, connect, disconnect, get, listen, send} from './api.js';
 import {lang, speak, t} from './i18n.js';
 import {Link, Loading, Trouble, embedded, go, html} from './ui.js';
-import {ClusterPage, Clusters, Home} from './home.js';
+import {Home} from './home.js';
+import {ClusterPage, Clusters} from './clusters.js';
 import {ApplicationPage, Applications} from './applications.js';
 import {Deploy} from './deploy.js';
-import {Audit, Environments, Login, OperationPage, Operations, Stages, TeamPage, Teams} from './work.js';
+import {Environments, Stages} from './environments.js';
+import {Audit, OperationPage, Operations} from './operations.js';
+import {TeamPage, Teams} from './teams.js';
+import {Login} from './login.js';
 
 const views = [
   [/^\/?$/, Home, []], [/^\/clusters$/, Clusters, []], [/^\/clusters\/([^/]+)$/, ClusterPage, ['name']],

@@ -7,6 +7,9 @@ import {ago, known, stamp, t} from './i18n.js';
 
 export const html = htm.bind(h);
 
+// dnsLabel is what names of clusters, teams and environments are made of.
+export const dnsLabel = '[a-z0-9]([a-z0-9\\-]*[a-z0-9])?';
+
 // go shows another view.
 export function go(path, replace) {
   history[replace ? 'replaceState' : 'pushState']({}, '', base + keepEmbed(path));
@@ -80,12 +83,42 @@ export function Dialog({title, close, children, test}) {
     ${children}</dialog>`;
 }
 
+// Ask is a form in a dialog: what is sent is awaited, and shown where it fails.
+// With stay the dialog stays open afterwards.
+export function Ask({title, close, send: act, action, danger, stay, test, children}) {
+  const [state, set] = useState({});
+  const submit = async (e) => {
+    e.preventDefault();
+    const values = Object.fromEntries(new FormData(e.target));
+    set({busy: true});
+    try { await act(values); set({}); if (!stay) { announce(t('done')); close(); } } catch (error) { set({error}); }
+  };
+  return html`<${Dialog} title=${title} close=${close} test=${test}><form onSubmit=${submit}><div class="scroll" tabindex="0"><${Trouble} error=${state.error} />${children}</div>
+    <footer><button type="button" onClick=${close} data-test="form-cancel">${action ? t('cancel') : t('close')}</button>${action && html`<button class=${danger ? 'danger' : 'primary'} disabled=${state.busy} data-test="form-submit">${action}</button>`}</footer></form><//>`;
+}
+
+// Pages turn the pages of a list: cursors are those of the pages before.
+export function Pages({cursors, turn, next}) {
+  if (!cursors.length && !next) return null;
+  return html`<nav class="pages" aria-label=${t('pages')}><button disabled=${!cursors.length} onClick=${() => turn(cursors.slice(0, -1))} data-test="page-before">${t('before')}</button><button disabled=${!next} onClick=${() => turn([...cursors, next])} data-test="page-next">${t('nextPage')}</button></nav>`;
+}
+
+// amount is a quantity as people write it: 2550m is 2.55, 3840Mi is 3.75Gi.
+export function amount(q) {
+  const m = /^(\d+)(m|Ki|Mi)$/.exec(q ?? '');
+  if (!m) return q;
+  const units = ['Ki', 'Mi', 'Gi', 'Ti'];
+  let n = Number(m[1]), unit = m[2];
+  if (unit === 'm') return String(n / 1000);
+  while (n >= 1024 && unit !== 'Ti') { n /= 1024; unit = units[units.indexOf(unit) + 1]; }
+  return Number(n.toFixed(2)) + unit;
+}
+
 const text = (v) => v === undefined ? '∅' : typeof v === 'string' ? v : JSON.stringify(v);
 export function Leaf({change}) {
   if (change.secret) return html`<em>${t('secret')}</em>`;
   return html`<del>${text(change.old)}</del> → <ins>${text(change.new)}</ins>`;
 }
-export { text };
 
 // Plan is what a change would do.
 export function Plan({plan}) {
@@ -94,7 +127,7 @@ export function Plan({plan}) {
       <small class="dim"> ${c.from ? t('revisionFrom', c) : c.revision ? t('revision', c) : ''} · ${t('unchanged', {n: c.unchanged})}</small></h3>
     ${c.error && html`<p class="next">${c.error}${c.lastAnswer && html` (${t('lastAnswer')} <${Age} at=${c.lastAnswer} />)`}</p>`}
     ${c.refusals?.map((r) => html`<p class="trouble">${r.object?.kind} ${r.object?.name} ${r.path}: ${r.reason} <span class="next">→ ${r.next}</span></p>`)}
-    ${c.notes?.map((n) => html`<p class="dim">${typeof n === 'string' ? n : n.message || n.text || JSON.stringify(n)}</p>`)}
+    ${c.notes?.map((n) => html`<p class="dim">${n.path || n.component} ${n.message}</p>`)}
     <ul class="changes">${(c.changes || []).map((x) => html`<li><span class=${'action ' + x.action}>${known('action', x.action)}</span> ${x.object.kind} <b>${x.object.name}</b> ${x.reason && html`<span class="dim">${x.reason}</span>`}
       ${x.fields?.length && html`<ul>${x.fields.map((f) => html`<li><code>${f.path}</code> <${Leaf} change=${f} />${f.drift && html` <em>${t('drifted')}${f.manager ? ` (${f.manager})` : ''}</em>`}</li>`)}</ul>`}</li>`)}</ul>
   </section>`)}</div>`;
@@ -138,7 +171,7 @@ export function Planned({title, ask, close, danger}) {
   const nothing = state.planned?.unchanged;
   const may = plan && !nothing && plan.clusters?.some((c) => c.state === 'planned');
   return html`<${Dialog} title=${title} close=${close} test="plan-dialog">
-    <div class="scroll">
+    <div class="scroll" tabindex="0">
     ${!state.planned && !state.error && html`<${Loading} />`}
     <${Trouble} error=${state.error} />
     ${conflicts.length > 0 && html`<${Conflicts} conflicts=${conflicts} decisions=${decisions} decide=${decide} /><button onClick=${look} data-test="plan-again">${t('planAgain')}</button>`}
