@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/fault"
 	"github.com/appspan-dev/appspan/deploy"
 	"github.com/appspan-dev/appspan/deploy/status"
 )
@@ -105,4 +107,34 @@ func TestTheRecycleBinIsEmptiedByAge(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, bin)
 	})
+}
+
+func TestAPurgeThatIsInterruptedAnywhereIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	for n := 1; ; n++ {
+		interrupted := false
+		synctest.Test(t, func(t *testing.T) {
+			w := two(t)
+			w.deployed(shop(t), on("a"))
+			_, err := w.Remove(t.Context(), "shop", on("a"), &deploy.RemoveOptions{Recycle: true, Data: true}, nil)
+			require.NoError(t, err)
+			broken := fault.New(w.fakes["a"], fault.Rule{Op: fault.Delete, Nth: n, Err: fault.Lost})
+			set, err := cluster.NewSet(cluster.New("a", broken, nil))
+			require.NoError(t, err)
+			defer set.Close()
+			first := *w
+			first.set = set
+			_, err = first.deployer("test").Purge(t.Context(), on("a"), time.Now().Add(time.Hour))
+			interrupted = err != nil
+			_, err = w.Purge(t.Context(), on("a"), time.Now().Add(time.Hour))
+			require.NoError(t, err)
+			require.Empty(t, w.objects("a", "shop"), "without delete %d", n)
+			_, err = w.fakes["a"].Get(t.Context(), driver.Ref{APIVersion: "v1", Kind: "Namespace", Name: "shop"})
+			require.ErrorIs(t, err, appspan.ErrNotFound, "without delete %d", n)
+		})
+		if !interrupted {
+			require.Greater(t, n, 2)
+			return
+		}
+	}
 }

@@ -293,8 +293,8 @@ func (p *Plan) keptBefore(obj driver.Object) bool {
 	return !p.intent.Data && obj.Kind == kindClaim.Kind && !obj.Deleting
 }
 
-// forget removes the releases, the record, and the namespace if it is ours
-// and empty: the record last, so that an interrupted removal can be found.
+// forget removes the releases, and the record or, if it is ours and holds nothing
+// else, the namespace: last, so that an interrupted removal can be found.
 func (a *applier) forget(ctx context.Context) error {
 	l := a.fresh.work.live
 	ctx, cancel := draining(ctx)
@@ -307,10 +307,22 @@ func (a *applier) forget(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	last, err := a.lastInside(ctx, l)
+	if err != nil {
+		return err
+	}
+	if last {
+		err := a.vacate(ctx, l)
+		if !errors.Is(err, appspan.ErrDenied) {
+			a.gone = err == nil
+			return err
+		}
+		a.result.Notes = append(a.result.Notes, fmt.Sprintf("namespace %s stays: %v", l.scope.namespace, err))
+	}
 	if l.state.parent.UID != "" {
 		err := a.cluster.Delete(ctx, l.state.parent.Ref, driver.DeleteOptions{UID: l.state.parent.UID, Revision: l.state.parent.Revision})
 		if errors.Is(err, appspan.ErrPrecondition) {
-			return fmt.Errorf("%w: %s was deployed anew while it was removed; it stays", appspan.ErrConflict, a.plan.Application)
+			return a.deployedAnew()
 		}
 		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
 			return err
@@ -318,27 +330,50 @@ func (a *applier) forget(ctx context.Context) error {
 	}
 	a.gone = true
 	a.deployer.last.forget(place{a.cluster.Name(), l.scope.namespace, l.scope.application})
+	return nil
+}
+
+func (a *applier) deployedAnew() error {
+	return fmt.Errorf("%w: %s was deployed anew while it was removed; it stays", appspan.ErrConflict, a.plan.Application)
+}
+
+// lastInside reports whether the namespace is ours and holds nothing else.
+func (a *applier) lastInside(ctx context.Context, l *live) (bool, error) {
 	inside := func(kept string) bool { return strings.Contains(kept, "/") } // not cluster-scoped
 	if slices.ContainsFunc(a.result.Kept, inside) || l.namespace == nil || l.namespace.Labels[appmodel.LabelInstallation] != l.scope.installation {
-		return nil
+		return false, nil
 	}
 	other, err := a.foreign(ctx, l)
-	if err != nil {
-		return err
-	}
 	if other != "" {
 		a.result.Notes = append(a.result.Notes, fmt.Sprintf("namespace %s stays: %s is in it", l.scope.namespace, other))
-		return nil
 	}
-	err = a.cluster.Delete(ctx, l.namespace.Ref, driver.DeleteOptions{UID: l.namespace.UID})
-	if err != nil && !errors.Is(err, appspan.ErrNotFound) {
-		return err
+	return other == "" && err == nil, err
+}
+
+// vacate removes the namespace, and the record with it: as long as one is there,
+// so is the other, and an interrupted removal is found.
+func (a *applier) vacate(ctx context.Context, l *live) error {
+	if l.state.parent.UID != "" {
+		now, err := a.cluster.Get(ctx, l.state.parent.Ref)
+		if err == nil && (now.UID != l.state.parent.UID || now.Revision != l.state.parent.Revision) {
+			return a.deployedAnew()
+		}
+		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
+			return err
+		}
 	}
+	if !l.namespace.Deleting {
+		err := a.cluster.Delete(ctx, l.namespace.Ref, driver.DeleteOptions{UID: l.namespace.UID})
+		if err != nil && !errors.Is(err, appspan.ErrNotFound) {
+			return err
+		}
+	}
+	a.deployer.last.forget(place{a.cluster.Name(), l.scope.namespace, l.scope.application})
 	return waitGone(ctx, a.cluster, l.namespace.Ref, a.options.ReadyTimeout)
 }
 
-// foreign names something in the namespace that no namespace is without, or
-// returns "".
+// foreign names something in the namespace that is neither the record nor in
+// every namespace, or returns "".
 func (a *applier) foreign(ctx context.Context, l *live) (string, error) {
 	for _, k := range l.info.Kinds {
 		if !k.Namespaced || !slices.Contains(k.Verbs, "list") || !slices.Contains(k.Verbs, "delete") || k.Kind == "Event" {
@@ -355,7 +390,7 @@ func (a *applier) foreign(ctx context.Context, l *live) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			if !everywhere(obj) && !obj.Deleting {
+			if !everywhere(obj) && !obj.Deleting && obj.UID != l.state.parent.UID {
 				return obj.Ref.String(), nil
 			}
 		}
