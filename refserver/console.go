@@ -19,7 +19,7 @@ var consoleFiles embed.FS
 // give its page, which looks at its address itself.
 func consoleViews() []string {
 	return []string{"/{$}", "/clusters", "/clusters/{name}", "/applications", "/applications/{namespace}/{name}", "/deploy", "/environments", "/environments/{application}",
-		"/stages", "/teams", "/teams/{team}", "/operations", "/operations/{id}", "/audit", "/login"}
+		"/stages", "/teams", "/teams/{team}", "/operations", "/operations/{id}", "/audit", "/recycled", "/account", "/login"}
 }
 
 // console serves the console: its page where it has a view, and assets whose

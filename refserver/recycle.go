@@ -2,11 +2,15 @@ package refserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/deploy"
 	"github.com/appspan-dev/appspan/refserver/client"
 )
@@ -30,9 +34,32 @@ type recycledIn struct {
 
 func (s *Server) listRecycled(ctx context.Context, c *call, in *recycledIn) (client.List[deploy.Recycled], error) {
 	out := client.List[deploy.Recycled]{Items: []deploy.Recycled{}}
-	found, err := c.Deployer.Recycled(ctx, deploy.Target{Clusters: in.Clusters, Namespace: in.Namespace, Team: c.subject().Team})
-	out.Items = append(out.Items, found...)
-	return out, err
+	names := in.Clusters
+	if len(names) == 0 {
+		var err error
+		if names, err = c.Fleet.Select(ctx, cluster.Selector{}); err != nil {
+			return out, err
+		}
+	}
+	found, failed := make([][]deploy.Recycled, len(names)), make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names { // one that is gone holds up no other
+		wg.Go(func() {
+			found[i], failed[i] = c.Deployer.Recycled(ctx, deploy.Target{Clusters: []string{name}, Namespace: in.Namespace, Team: c.subject().Team})
+		})
+	}
+	wg.Wait()
+	for i, err := range failed {
+		if errors.Is(err, appspan.ErrUnavailable) {
+			st, _ := c.Fleet.Status(ctx, names[i])
+			out.Unreachable = append(out.Unreachable, client.Unreachable{Cluster: names[i], Since: st.LastAnswer, Reason: detail(err)})
+		} else if err != nil {
+			return out, err
+		}
+	}
+	out.Items = append(out.Items, slices.Concat(found...)...)
+	slices.SortStableFunc(out.Items, func(a, b deploy.Recycled) int { return b.At.Compare(a.At) })
+	return out, nil
 }
 
 type restoreIn struct {

@@ -60,6 +60,7 @@ type tab struct {
 
 	mu     sync.Mutex
 	faults []string
+	errors int // answers of the server that are errors, and expected
 	shots  int
 }
 
@@ -107,6 +108,9 @@ func open(t *testing.T, base string, flags ...chromedp.ExecAllocatorOption) *tab
 			}
 			p.fault("console.%s: %s", e.Type, strings.Join(said, " "))
 		case *log.EventEntryAdded:
+			if e.Entry.Source == "network" && p.expected() {
+				return
+			}
 			if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
 				p.fault("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
 			}
@@ -140,6 +144,21 @@ func (p *tab) fault(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, fmt.Sprintf(format, args...))
+}
+
+// httpErrors says that so many answers will be errors, of which a browser tells in
+// its console.
+func (p *tab) httpErrors(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.errors += n
+}
+
+func (p *tab) expected() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.errors--
+	return p.errors >= 0
 }
 
 // do does something within a minute, or shows what the page looks like.

@@ -14,7 +14,7 @@ func views() map[string]string {
 		"home": "/", "applications": "/applications", "filtered": "/applications?search=shop&status=Ready", "application": "/applications/shop/shop", "failed": "/applications/reports/reports",
 		"releases": "/applications/shop/shop?tab=releases", "events": "/applications/reports/reports?tab=events", "logs": "/applications/shop/shop?tab=logs", "drift": "/applications/website/website?tab=drift",
 		"deploy": "/deploy", "change": "/deploy?from=website%2Fwebsite", "environments": "/environments", "environment": "/environments/shop", "stages": "/stages",
-		"operations": "/operations", "clusters": "/clusters", "cluster": "/clusters/eu-1", "teams": "/teams", "team": "/teams/storefront", "audit": "/audit", "embedded": "/applications?embed=1", "login": "/login", "nothing": "/teams/storefront?nothing=1",
+		"operations": "/operations", "clusters": "/clusters", "cluster": "/clusters/eu-1", "teams": "/teams", "team": "/teams/storefront", "audit": "/audit", "embedded": "/applications?embed=1", "login": "/login", "recycled": "/recycled", "account": "/account",
 	}
 }
 

@@ -19,7 +19,7 @@ export function Applications({search}) {
   const list = useData('/applications' + query({...values, limit: 25, cursor: cursors.at(-1)}), ['application', 'operation']);
   const timer = useRef(0);
   const set = (name, value) => { clearTimeout(timer.current); timer.current = setTimeout(() => { setCursors([]); go('/applications' + query({...values, [name]: value}), true); }, name === 'status' ? 0 : 250); };
-  return html`<h1 tabindex="-1">${t('applications')}</h1>
+  return html`<h1 tabindex="-1">${t('applications')}</h1><p><${Link} to="/deploy">${t('deploy')}<//> · <${Link} to="/recycled" data-test="nav-recycled">${t('recycled')}<//></p>
     <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}>${filters.map((f) => html`<${Field} label=${t(f)}>${f === 'status' ? html`<select data-test="filter-status" value=${values.status} onChange=${(e) => set('status', e.target.value)}><option value="">${t('any')}</option>${['Ready', 'Progressing', 'Degraded', 'Failed', 'Stopped', 'Unknown', 'Absent'].map((v) => html`<option value=${v}>${known('value', v)}</option>`)}</select>` : html`<input type=${f === 'search' ? 'search' : 'text'} defaultValue=${values[f]} data-test=${'filter-' + f} onInput=${(e) => set(f, e.target.value.trim())} />`}<//>`)}</form>
     <${Data} from=${list}>${(value) => value.items.length === 0 ? html`<${Empty}>${Object.values(values).some(Boolean) ? t('noMatch') : html`${t('noApplications')} <${Link} to="/deploy">${t('deployOne')}<//>`}<//>` : html`<div class="table" tabindex="0" role="region" aria-label=${t('applications')}><table data-test="applications"><thead><tr><th scope="col">${t('name')}</th><th scope="col">${t('namespace')}</th><th scope="col">${t('status')}</th><th scope="col">${t('clusters')}</th><th scope="col">${t('environment')}</th><th scope="col">${t('team')}</th></tr></thead><tbody>
       ${value.items.map((a) => html`<tr key=${linkTo(a)}><th scope="row"><${Link} to=${linkTo(a)} data-test="application">${a.application}<//>${a.operation && html` <${Link} to=${'/operations/' + a.operation} class="badge progressing">${t('underWay')}<//>`}</th><td>${a.namespace}</td><td><${Badge} value=${a.status?.worst} /></td><td>${a.clusters?.map((c) => c.cluster).join(', ')}</td><td>${a.environment}</td><td>${a.team}</td></tr>`)}</tbody></table></div>
@@ -100,7 +100,7 @@ function Logs({app, path}) {
 }
 function Drift({path, plan}) {
   const drift = useData(path + '/drift');
-  return html`<p><button onClick=${drift.again} data-test="drift-again">${t('lookAgain')}</button> <button onClick=${() => plan({title: t('heal'), ask: {method: 'POST', path: path + '/heals', body: {policy: {mode: 'heal'}}}})} data-test="do-heal">${t('heal')}</button></p>
+  return html`<p><button onClick=${drift.again} data-test="drift-again">${t('lookAgain')}</button> <button onClick=${() => plan({title: t('heal'), ask: {method: 'POST', path: path + '/heals', body: {policy: {default: 'heal'}}}})} data-test="do-heal">${t('heal')}</button></p>
     <${Data} from=${drift}>${(value) => value.clusters.map((c) => html`<section class="card" data-test="drift"><h2>${c.cluster}</h2>${c.unknown ? html`<p class="next">${c.error} · ${t('lastAnswer')} <${Age} at=${c.lastAnswer} /></p>` : !c.items?.length ? html`<p>${t('noDrift')}</p>` : html`<ul class="changes">${c.items.map((d) => html`<li><b>${d.object.kind} ${d.object.name}</b> <code>${d.path}</code> ${d.kind} <${Leaf} change=${{old: d.released, new: d.live}} /> <span class="dim">${d.author} <${Age} at=${d.since} /></span></li>`)}</ul>`}</section>`)}<//>`;
 }
 

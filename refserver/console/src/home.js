@@ -1,4 +1,5 @@
 // The first page: what needs attention, what is under way, the fleet.
+import {useEffect} from 'preact/hooks';
 import {useData} from './api.js';
 import {known, t} from './i18n.js';
 import {Age, Badge, Data, Empty, Link, html} from './ui.js';
@@ -11,6 +12,7 @@ export function Home() {
   const fleet = useFleet();
   const stages = useData('/stages', ['stage']);
   const running = useData('/operations?limit=20', ['operation']);
+  useEffect(() => { if (fleet.apps.value && fleet.clusters.value) performance.mark('appspan-shown'); }, [fleet.apps.value, fleet.clusters.value]);
   const waiting = (stages.value?.items || []).filter((s) => ['waiting', 'conflicted', 'failed'].includes(s.state));
   return html`<h1 tabindex="-1">${t('overview')}</h1>
     <section aria-labelledby="h-attention"><h2 id="h-attention">${t('attention')}</h2><${Data} from=${fleet.apps}>${(value) => {

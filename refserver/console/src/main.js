@@ -7,7 +7,9 @@ import {Link, Loading, Trouble, embedded, go, html} from './ui.js';
 import {Home} from './home.js';
 import {ClusterPage, Clusters} from './clusters.js';
 import {ApplicationPage, Applications} from './applications.js';
+import {Account} from './account.js';
 import {Deploy} from './deploy.js';
+import {Recycled} from './recycled.js';
 import {Environments, Stages} from './environments.js';
 import {Audit, OperationPage, Operations} from './operations.js';
 import {TeamPage, Teams} from './teams.js';
@@ -18,7 +20,7 @@ const views = [
   [/^\/applications$/, Applications, []], [/^\/applications\/([^/]+)\/([^/]+)$/, ApplicationPage, ['namespace', 'name']],
   [/^\/deploy$/, Deploy, []], [/^\/environments$/, Environments, []], [/^\/environments\/([^/]+)$/, Environments, ['application']],
   [/^\/stages$/, Stages, []], [/^\/teams$/, Teams, []], [/^\/teams\/([^/]+)$/, TeamPage, ['team']],
-  [/^\/operations$/, Operations, []], [/^\/operations\/([^/]+)$/, OperationPage, ['id']], [/^\/audit$/, Audit, []],
+  [/^\/operations$/, Operations, []], [/^\/operations\/([^/]+)$/, OperationPage, ['id']], [/^\/audit$/, Audit, []], [/^\/recycled$/, Recycled, []], [/^\/account$/, Account, []],
 ];
 const menu = [['/', 'overview'], ['/applications', 'applications'], ['/deploy', 'deploy'], ['/environments', 'environments'], ['/stages', 'stages'], ['/operations', 'operations'], ['/clusters', 'clusters'], ['/teams', 'teams'], ['/audit', 'audit']];
 const here = () => location.pathname.slice(base.length) || '/';
@@ -57,11 +59,14 @@ function App() {
     listen((kind, value) => { if (kind === 'link') link(value); });
     if (here() !== '/login') enter();
   }, []);
-  const first = useRef(true);
+  const shown = useRef(place.path);
   useEffect(() => {
     const heading = main.current?.querySelector('h1');
     document.title = (heading?.textContent?.trim() || 'Appspan') + ' · Appspan';
-    if (first.current) first.current = false; else { heading?.focus(); window.scrollTo(0, 0); }
+    if (shown.current === place.path) return; // a page that is opened keeps the focus where browsers have it
+    shown.current = place.path;
+    heading?.focus();
+    window.scrollTo(0, 0);
   }, [place.path, me]);
 
   const logout = async () => { try { await send('DELETE', '/session'); } catch (e) { fail(e); } disconnect(); setMe(null); go('/login'); };
@@ -78,7 +83,7 @@ function App() {
       ${me && html`<nav aria-label=${t('menu')}>${menu.map(([to, name]) => html`<${Link} to=${to} aria-current=${current(to) ? 'page' : undefined} data-test=${'nav-' + name}>${t(name)}<//>`)}</nav>`}
       <div class="who">${me?.teams?.length > 1 && html`<select aria-label=${t('team')} value=${actingFor()} data-test="act-for" onChange=${(e) => { actFor(e.target.value); connect(); redraw((n) => n + 1); }}>${me.operator && html`<option value="">${t('any')}</option>`}${me.teams.map((m) => html`<option value=${m.team}>${m.displayName || m.team}</option>`)}</select>`}
         <button class="plain" data-test="language" lang=${lang() === 'en' ? 'zh-CN' : 'en'} onClick=${() => { speak(lang() === 'en' ? 'zh' : 'en'); redraw((n) => n + 1); }}>${lang() === 'en' ? '中文' : 'English'}</button>
-        ${me && html`<span data-test="me">${me.subject.id}</span>`}${me && me.method !== 'local' && html`<button class="plain" onClick=${logout} data-test="logout">${t('logout')}</button>`}</div></header>`}
+        ${me && html`<${Link} to="/account" data-test="me" aria-current=${current('/account') ? 'page' : undefined}>${me.subject.id}<//>`}${me && me.method !== 'local' && html`<button class="plain" onClick=${logout} data-test="logout">${t('logout')}</button>`}</div></header>`}
     <main id="main" ref=${main} tabindex="-1" key=${lang()}>${me && !linked && html`<p class="next" role="status">${t('notLive')}</p>`}${me && html`<${Trouble} error=${error} />`}${view}</main>
     <div class="hidden" role="status" aria-live="polite" data-test="said">${said}</div>`;
 }
