@@ -29,15 +29,30 @@ import (
 //go:embed testdata/axe-core/axe.min.js
 var axe string
 
-// server builds the reference server, and starts it.
-func server(t *testing.T, args ...string) string {
+// program builds the reference server.
+func program(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "refserver")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./refserver/cmd/refserver")
+	path := filepath.Join(t.TempDir(), "refserver")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./refserver/cmd/refserver")
 	build.Dir = "../../.."
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	run := exec.Command(program, append([]string{"-addr", "127.0.0.1:0", "-log-level", "warn"}, args...)...)
+	return path
+}
+
+// run runs one of its commands, and returns what it prints.
+func run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program(t), args...).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+// server starts it, and returns its address.
+func server(t *testing.T, args ...string) string {
+	t.Helper()
+	chromium(t)
+	run := exec.Command(program(t), append([]string{"-addr", "127.0.0.1:0", "-log-level", "warn"}, args...)...)
 	run.Stderr = t.Output()
 	stdout, err := run.StdoutPipe()
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
 )
 
 // TestAnOperatorsDay is what somebody does who looks after it all: a team, what it
@@ -108,4 +109,37 @@ func TestAnOperatorsDay(t *testing.T) {
 	p.wait(`document.activeElement.className === 'skip'`)
 	p.do(chromedp.KeyEvent(kb.Enter))
 	p.wait(`document.activeElement.id === 'main'`)
+}
+
+// TestPeopleLogInWithATokenAndOutAgain: what was asked for is shown after the
+// login; what the browser keeps is no token.
+func TestPeopleLogInWithATokenAndOutAgain(t *testing.T) {
+	chromium(t)
+	dir := t.TempDir()
+	token := run(t, "token", "-data", dir, "-subject", "ann")
+	p := open(t, server(t, "-data", dir, "-tokens", "-operators", "ann"))
+	p.httpErrors(1) // the first question, who one is, is answered with 401
+	p.visit("/audit")
+	p.do(chromedp.WaitVisible(at("login-token")))
+	p.shot("login")
+	p.judge("login")
+	p.fill("login-token", "appspan_wrong")
+	p.httpErrors(1)
+	p.click("login-submit")
+	p.do(chromedp.WaitVisible(at("problem")))
+	p.fill("login-token", token)
+	p.click("login-submit")
+	p.sees("me", "ann")
+	p.wait(`location.pathname === '/audit'`)
+	p.sees("audit", "nobody")
+	require.Empty(t, value(p, chromedp.Evaluate[string]("document.cookie + Object.values(sessionStorage).join() + Object.values(localStorage).join()")))
+	p.click("nav-overview")
+	p.sees("empty", "No application yet")
+	p.shot("nothing-yet")
+	p.judge("nothing-yet")
+	p.click("logout")
+	p.do(chromedp.WaitVisible(at("login-token")))
+	p.httpErrors(1)
+	p.visit("/")
+	p.do(chromedp.WaitVisible(at("login-token")))
 }
