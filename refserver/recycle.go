@@ -11,6 +11,7 @@ import (
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/cluster"
+	"github.com/appspan-dev/appspan/cluster/team"
 	"github.com/appspan-dev/appspan/deploy"
 	"github.com/appspan-dev/appspan/refserver/client"
 )
@@ -34,31 +35,56 @@ type recycledIn struct {
 
 func (s *Server) listRecycled(ctx context.Context, c *call, in *recycledIn) (client.List[deploy.Recycled], error) {
 	out := client.List[deploy.Recycled]{Items: []deploy.Recycled{}}
-	names := in.Clusters
-	if len(names) == 0 {
-		var err error
-		if names, err = c.Fleet.Select(ctx, cluster.Selector{}); err != nil {
-			return out, err
-		}
+	bins, err := c.bins(ctx, in)
+	if err != nil {
+		return out, err
 	}
-	found, failed := make([][]deploy.Recycled, len(names)), make([]error, len(names))
+	found, failed := make([][]deploy.Recycled, len(bins)), make([]error, len(bins))
 	var wg sync.WaitGroup
-	for i, name := range names { // one that is gone holds up no other
-		wg.Go(func() {
-			found[i], failed[i] = c.Deployer.Recycled(ctx, deploy.Target{Clusters: []string{name}, Namespace: in.Namespace, Team: c.subject().Team})
-		})
+	for i, bin := range bins { // one that is gone holds up no other
+		wg.Go(func() { found[i], failed[i] = c.Deployer.Recycled(ctx, bin) })
 	}
 	wg.Wait()
 	for i, err := range failed {
-		if errors.Is(err, appspan.ErrUnavailable) {
-			st, _ := c.Fleet.Status(ctx, names[i])
-			out.Unreachable = append(out.Unreachable, client.Unreachable{Cluster: names[i], Since: st.LastAnswer, Reason: detail(err)})
-		} else if err != nil {
+		name := bins[i].Clusters[0]
+		switch {
+		case errors.Is(err, appspan.ErrUnavailable):
+			if !slices.ContainsFunc(out.Unreachable, func(u client.Unreachable) bool { return u.Cluster == name }) {
+				st, _ := c.Fleet.Status(ctx, name)
+				out.Unreachable = append(out.Unreachable, client.Unreachable{Cluster: name, Since: st.LastAnswer, Reason: detail(err)})
+			}
+		case err != nil:
 			return out, err
 		}
 	}
 	out.Items = append(out.Items, slices.Concat(found...)...)
 	slices.SortStableFunc(out.Items, func(a, b deploy.Recycled) int { return b.At.Compare(a.At) })
+	return out, nil
+}
+
+// bins are where to look, a cluster each: for a team in the namespaces that it has.
+func (c *call) bins(ctx context.Context, in *recycledIn) (out []deploy.Target, err error) {
+	names, acts := in.Clusters, c.subject().Team
+	if len(names) == 0 {
+		if names, err = c.Fleet.Select(ctx, cluster.Selector{}); err != nil {
+			return nil, err
+		}
+	}
+	var t team.Team
+	if acts != "" && in.Namespace == "" {
+		if t, err = c.Teams.Get(ctx, acts); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		namespaces := []string{in.Namespace}
+		if acts != "" && in.Namespace == "" {
+			namespaces = t.Namespaces(name)
+		}
+		for _, namespace := range namespaces {
+			out = append(out, deploy.Target{Clusters: []string{name}, Namespace: namespace, Team: acts})
+		}
+	}
 	return out, nil
 }
 

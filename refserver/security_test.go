@@ -1,13 +1,17 @@
 package refserver_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,10 +122,30 @@ func (w *world) attempts() []attempt {
 		{"two values", "admin", "POST", v1 + "/tokens", `{}{}`, nil, wrong, false},
 		{"a long parameter", "admin", "GET", v1 + "/applications?search=" + strings.Repeat("a", 5000), nil, nil, wrong, false},
 		{"an Idempotency-Key that is none", "admin", "POST", v1 + "/tokens", `{}`, []string{"Idempotency-Key", "a b"}, wrong, false},
+		{"a cluster by a member", "blue-admin", "POST", v1 + "/clusters", w.kubeconfig("https://10.0.0.1:6443", "", "token: x"), blue, denied, true},
+		{"a kubeconfig that runs a command", "admin", "POST", v1 + "/clusters", w.kubeconfig("https://10.0.0.1:6443", "", "exec: {apiVersion: client.authentication.k8s.io/v1, command: id, interactiveMode: Never}"), nil, wrong, false},
+		{"a kubeconfig that reads a file", "admin", "POST", v1 + "/clusters", w.kubeconfig("https://10.0.0.1:6443", "", "tokenFile: /etc/passwd"), nil, wrong, false},
+		{"a kubeconfig with a proxy", "admin", "POST", v1 + "/clusters", w.kubeconfig("https://10.0.0.1:6443", "proxy-url: http://127.0.0.1:1", "token: x"), nil, wrong, false},
+		{"a kubeconfig for the cloud's metadata", "admin", "POST", v1 + "/clusters", w.kubeconfig("http://169.254.169.254", "", "token: x"), nil, wrong, false},
+		{"the same over IPv6", "admin", "POST", v1 + "/clusters", w.kubeconfig("http://[::ffff:169.254.169.254]", "", "token: x"), nil, wrong, false},
 		{"over what nobody has read", "admin", "PUT", v1 + "/environments/shop/test", bodies()["putEnvironment"], nil, []int{428}, false},
 		{"over what has changed", "admin", "PUT", v1 + "/environments/shop/test", bodies()["putEnvironment"], []string{"If-Match", `"old"`}, []int{412}, false},
 	}
 	return list
+}
+
+func merged(a, b map[string]string) map[string]string {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+func (w *world) kubeconfig(server, cluster, user string) any {
+	if cluster != "" {
+		cluster = ", " + cluster
+	}
+	return map[string]any{"name": "evil", "provider": "kubeconfig", "config": `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], clusters: [{name: c, cluster: {server: "` +
+		server + `"` + cluster + `}}], users: [{name: u, user: {` + user + `}}]}`}
 }
 
 // kept is all that the server keeps but the audit, and what comes and goes by
@@ -145,8 +169,12 @@ func TestAttemptsAreRefusedAndChangeNothing(t *testing.T) {
 		w.send("admin", "GET", "/api/v1/stages/shop/"+w.ids["stage"], nil).into(t, 200, &stage)
 		return stage.State.Over()
 	}, 30*time.Second, 20*time.Millisecond)
-	before := w.kept()
-	require.NotEmpty(t, before)
+	var before map[string]string
+	require.Eventually(t, func() bool { // and what goes on in the background too
+		last := before
+		before = w.kept()
+		return len(before) > 0 && maps.Equal(last, before)
+	}, 30*time.Second, 300*time.Millisecond)
 	list := w.attempts()
 	require.GreaterOrEqual(t, len(list), 60)
 	for _, a := range list {
@@ -157,9 +185,9 @@ func TestAttemptsAreRefusedAndChangeNothing(t *testing.T) {
 		}
 		if after := w.kept(); !maps.Equal(before, after) {
 			t.Errorf("%s: something was changed", a.name)
-			for key, value := range after {
-				if before[key] != value {
-					t.Log(key, value)
+			for key := range merged(before, after) {
+				if before[key] != after[key] {
+					t.Logf("%s was %s, is %s", key, before[key], after[key])
 				}
 			}
 			before = after
@@ -278,4 +306,41 @@ func TestASlowBodyIsNotWaitedFor(t *testing.T) {
 		require.NoError(t, err, "the server ends it: %s", path)
 		_ = conn.Close()
 	}
+}
+
+func TestNobodyWritesLinesIntoTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var mu sync.Mutex
+	s := open(t, func(o *refserver.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(locked{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	const line = "%0Atime=2026-11-23T00:00:00Z level=ERROR msg=forged%0D%0A"
+	space := strings.ReplaceAll(line, " ", "%20")
+	for _, path := range []string{"/api/v1/applications?search=" + space, "/api/v1/applications/" + space + "/x", "/" + space, "/api/v1/clusters/" + space, "/api/v1/me?" + space + "=1", "/api/v1/operations/" + space} {
+		s.send("admin", "GET", path, nil, "User-Agent", "x\tlevel=ERROR", "Traceparent", "00-\tforged", "X-Request-Id", "\tforged", "Referer", "forged")
+		s.send("eve\tlevel=ERROR", "GET", path, nil)
+	}
+	s.send("admin", "POST", "/api/v1/teams", map[string]any{"id": "x\nlevel=ERROR msg=forged", "displayName": "\nforged"})
+	s.send("admin", "POST", "/api/v1/clusters", map[string]any{"name": "b2", "provider": "fake\nlevel=ERROR msg=forged"})
+	mu.Lock()
+	defer mu.Unlock()
+	require.NotEmpty(t, log.String())
+	quotes := regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+	for l := range strings.Lines(log.String()) {
+		require.Regexp(t, `^time=\S+ level=(DEBUG|INFO|WARN) msg=`, l)
+		require.NotContains(t, quotes.ReplaceAllString(l, ""), "ERROR")
+	}
+}
+
+// locked is a writer for one at a time.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }

@@ -41,7 +41,7 @@ func (s *site) client(who, team string) *client.Client {
 // fast applies plans without patience.
 func fast(o *refserver.Options) {
 	o.Rate, o.Burst = -1, 1
-	o.Apply = deploy.ApplyOptions{ReadyTimeout: 10 * time.Second, FailAfter: time.Millisecond}
+	o.Apply = deploy.ApplyOptions{ReadyTimeout: 10 * time.Second, FailAfter: 500 * time.Millisecond}
 }
 
 // doing does what somebody begins, to its end.

@@ -31,6 +31,9 @@ type Options struct {
 	AllowFiles bool
 	// AllowProxy lets a kubeconfig name a proxy.
 	AllowProxy bool
+	// AllowLinkLocal lets a kubeconfig lead to addresses of the machine's own link,
+	// as 169.254.169.254, at which clouds serve credentials.
+	AllowLinkLocal bool
 }
 
 // Cluster is one Kubernetes cluster, as a driver.

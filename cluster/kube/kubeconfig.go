@@ -98,6 +98,9 @@ func FromKubeconfig(kubeconfig []byte, contextName string, opts *Options) (*Clus
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w: %s", appspan.ErrInvalid, withoutValues(err))
 	}
+	if !o.AllowLinkLocal {
+		loaded.Dial = dialFar()
+	}
 	return New(loaded, &o)
 }
 

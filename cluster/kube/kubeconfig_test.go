@@ -84,6 +84,21 @@ func TestKubeconfigsAreReadAsData(t *testing.T) {
 	require.ErrorIs(t, err, appspan.ErrInvalid)
 }
 
+func TestAKubeconfigDoesNotLeadToWhereCloudsServeCredentials(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1%25lo]", "[fd00:ec2::254]", "0.0.0.0", "224.0.0.1"} {
+		config := []byte(strings.ReplaceAll(string(kubeconfig("", "token: hunter2")), "https://eu.example.org", "https://"+host))
+		require.Contains(t, string(config), host)
+		c, err := kube.FromKubeconfig(config, "", nil)
+		require.NoError(t, err, host)
+		_, err = c.Info(t.Context())
+		require.ErrorIs(t, err, appspan.ErrInvalid, host)
+		require.ErrorContains(t, err, "AllowLinkLocal")
+		require.False(t, appspan.Retryable(err))
+		require.NoError(t, c.Close())
+	}
+}
+
 // FuzzKubeconfig: whatever a stranger hands in is invalid, or a cluster.
 func FuzzKubeconfig(f *testing.F) {
 	f.Add(kubeconfig("", "token: hunter2"), "")

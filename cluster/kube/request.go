@@ -174,6 +174,8 @@ func (c *Cluster) failed(ctx context.Context, err error, safe bool) error {
 		return ctx.Err()
 	case errors.Is(err, errTooLarge):
 		return err
+	case errors.Is(err, errNear):
+		return errNear
 	}
 	var dial *net.OpError
 	unsent := errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &dial) && dial.Op == "dial"

@@ -97,7 +97,7 @@ func (r *reconciler) strangers() {
 			continue
 		}
 		if len(r.plan.Warnings) < maxChanges {
-			r.plan.Warnings = append(r.plan.Warnings, stranger(b))
+			r.warn(stranger(b))
 		}
 	}
 }

@@ -37,9 +37,16 @@ func (r *reconciler) namespace(live driver.Object) (adopted, refused bool) {
 	}
 	r.plan.namespaces[live.Name] = live.UID
 	if s.warning != "" {
-		r.plan.Warnings = append(r.plan.Warnings, s.warning)
+		r.warn(s.warning)
 	}
 	return !s.ours, false
+}
+
+// warn warns, once.
+func (r *reconciler) warn(text string) {
+	if !slices.Contains(r.plan.Warnings, text) {
+		r.plan.Warnings = append(r.plan.Warnings, text)
+	}
 }
 
 func (r *reconciler) refuse(namespace, reason string) {
@@ -59,7 +66,7 @@ func (r *reconciler) lost(name string) (refused bool) {
 		r.refuse(name, gone+"; reconcile the team to make it anew, empty, or take it from the team")
 		return true
 	}
-	r.plan.Warnings = append(r.plan.Warnings, gone+": it is made anew, empty")
+	r.warn(gone + ": it is made anew, empty")
 	return false
 }
 

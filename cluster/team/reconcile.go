@@ -145,14 +145,29 @@ func (t *Teams) work(ctx context.Context, d document, name string, j job) Cluste
 	}
 	if err == nil {
 		r := &reconciler{teams: t, doc: d, cluster: c, plan: &out, refused: map[string]bool{}, job: j, was: was.Namespaces}
-		if err = r.look(limited); err == nil && j.write {
-			r.write(limited)
+		for round := 1; ; round++ {
+			if err = r.look(limited); err != nil || !j.write || !r.write(limited) || round == maxRounds {
+				break
+			}
+			r.again()
 		}
 	}
 	if err != nil {
 		out.fail(limited, c, err)
 	}
 	return out
+}
+
+// maxRounds is how often one cluster is looked at anew because others, as another
+// process that keeps the same team, were faster.
+const maxRounds = 3
+
+// again forgets what was found, and keeps what was done.
+func (r *reconciler) again() {
+	clear(r.refused)
+	clear(r.plan.namespaces)
+	r.plan.Refused = nil
+	r.plan.Changes = slices.DeleteFunc(r.plan.Changes, func(c Change) bool { return !c.Done })
 }
 
 // undo takes away what was written for a team while somebody deleted it, and
@@ -361,11 +376,14 @@ func (r *reconciler) leftover(wanted map[driver.Ref]bool) {
 }
 
 // write carries out what is planned, in its order, as long as namespaces are
-// there.
-func (r *reconciler) write(ctx context.Context) {
+// there, and reports whether somebody was faster.
+func (r *reconciler) write(ctx context.Context) (overtaken bool) {
 	failed := map[string]bool{}
 	for i := range r.plan.Changes {
 		change := &r.plan.Changes[i]
+		if change.Done {
+			continue
+		}
 		if failed[change.Object.Namespace] {
 			change.Error = "its namespace is not there"
 			continue
@@ -375,12 +393,14 @@ func (r *reconciler) write(ctx context.Context) {
 			failed[change.Object.Name] = change.Object.Kind == "Namespace"
 			if ctx.Err() != nil {
 				r.plan.fail(ctx, r.cluster, err)
-				return
+				return false
 			}
+			overtaken = overtaken || errors.Is(err, appspan.ErrExists) || errors.Is(err, appspan.ErrConflict) || errors.Is(err, appspan.ErrPrecondition)
 			continue
 		}
 		change.Done = true
 	}
+	return overtaken
 }
 
 func (r *reconciler) do(ctx context.Context, change *Change) error {

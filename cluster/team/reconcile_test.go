@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,6 +63,25 @@ func TestReconcileMakesATeamSoAndIsThenDone(t *testing.T) {
 
 	plan = w.reconcile("blue")
 	require.Equal(t, "a: as it should be\nb: as it should be\nc: as it should be\n", plan.String())
+}
+
+func TestManyReconcileATeamAtTheSameTimeAndNoneStumbles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.create(blue())
+	plans := make([]team.Plan, 16)
+	var wg sync.WaitGroup
+	for i := range plans {
+		wg.Go(func() {
+			var err error
+			plans[i], err = w.Reconcile(t.Context(), "blue")
+			require.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	for _, p := range plans {
+		require.True(t, p.Clean(), p)
+	}
 }
 
 func TestDriftIsShownAndRepaired(t *testing.T) {
