@@ -232,3 +232,25 @@ func TestCommandsAreForWhoMayRunThem(t *testing.T) {
 		require.ErrorIs(t, err, want, who)
 	}
 }
+
+// TestADryRunChangesNothing asks for every change that there is, with a dry run.
+func TestADryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle()
+	ops := w.operations()
+	n := 0
+	for _, id := range slices.Sorted(maps.Keys(ops)) {
+		d := ops[id]
+		if d.method == "GET" || d.public() || slices.Contains([]string{"endSession", "resumeLogs"}, id) { // they change nothing
+			continue
+		}
+		n++
+		before := w.kept()
+		got := w.send("admin", d.method, w.at(d)+"?dryRun=true", bodies()[id], "If-Match", "*", "Appspan-Team", "")
+		require.Less(t, got.StatusCode, 500, "%s: %s", id, got.body)
+		require.Equal(t, before, w.kept(), "%s: %d %s", id, got.StatusCode, got.body)
+	}
+	t.Log(n, "changes")
+	require.Greater(t, n, 40)
+}

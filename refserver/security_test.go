@@ -134,6 +134,20 @@ func (w *world) attempts() []attempt {
 	return list
 }
 
+// settle waits until the stage of the world has come to its end and nothing else
+// goes on in the background either, and returns what is kept.
+func (w *world) settle() (kept map[string]string) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		var stage deploy.Stage
+		w.send("admin", "GET", "/api/v1/stages/shop/"+w.ids["stage"], nil).into(w.t, 200, &stage)
+		last := kept
+		kept = w.kept()
+		return stage.State.Over() && len(kept) > 0 && maps.Equal(last, kept)
+	}, 30*time.Second, 300*time.Millisecond)
+	return kept
+}
+
 func merged(a, b map[string]string) map[string]string {
 	out := maps.Clone(a)
 	maps.Copy(out, b)
@@ -164,17 +178,7 @@ func (w *world) kept() map[string]string {
 func TestAttemptsAreRefusedAndChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	require.Eventually(t, func() bool { // the stage of the world has come to its end
-		var stage deploy.Stage
-		w.send("admin", "GET", "/api/v1/stages/shop/"+w.ids["stage"], nil).into(t, 200, &stage)
-		return stage.State.Over()
-	}, 30*time.Second, 20*time.Millisecond)
-	var before map[string]string
-	require.Eventually(t, func() bool { // and what goes on in the background too
-		last := before
-		before = w.kept()
-		return len(before) > 0 && maps.Equal(last, before)
-	}, 30*time.Second, 300*time.Millisecond)
+	before := w.settle()
 	list := w.attempts()
 	require.GreaterOrEqual(t, len(list), 60)
 	for _, a := range list {

@@ -23,6 +23,8 @@ const views = [
   [/^\/operations$/, Operations, []], [/^\/operations\/([^/]+)$/, OperationPage, ['id']], [/^\/audit$/, Audit, []], [/^\/recycled$/, Recycled, []], [/^\/account$/, Account, []],
 ];
 const menu = [['/', 'overview'], ['/applications', 'applications'], ['/deploy', 'deploy'], ['/environments', 'environments'], ['/stages', 'stages'], ['/operations', 'operations'], ['/clusters', 'clusters'], ['/teams', 'teams'], ['/audit', 'audit']];
+// plain is a part of the path, also one that is no text.
+const plain = (part) => { try { return decodeURIComponent(part); } catch { return part; } };
 const here = () => location.pathname.slice(base.length) || '/';
 
 function App() {
@@ -75,7 +77,7 @@ function App() {
   else if (!me) view = error ? html`<${Trouble} error=${error} retry=${enter} />` : html`<h1 tabindex="-1">Appspan</h1><${Loading} />`;
   else for (const [pattern, View, names] of views) {
     const found = pattern.exec(place.path);
-    if (found) { view = html`<${View} key=${place.path + actingFor()} me=${me} search=${place.search} ...${Object.fromEntries(names.map((n, i) => [n, decodeURIComponent(found[i + 1])]))} />`; break; }
+    if (found) { view = html`<${View} key=${place.path + actingFor()} me=${me} search=${place.search} ...${Object.fromEntries(names.map((n, i) => [n, plain(found[i + 1])]))} />`; break; }
   }
   const current = (to) => to === '/' ? place.path === '/' : place.path === to || place.path.startsWith(to + '/');
   return html`<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
