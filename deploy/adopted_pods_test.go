@@ -1,14 +1,18 @@
 package deploy_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel/manifests"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/fake"
 	"github.com/appspan-dev/appspan/deploy"
 )
 
@@ -17,7 +21,8 @@ import (
 func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := two(t)
+		metrics := []fake.ExtraKind{{APIVersion: "metrics.k8s.io/v1beta1", Kind: "PodMetrics", Resource: "pods", NoStatus: true}}
+		w := newWorld(t, map[string]*fake.Options{"a": {ExtraKinds: metrics}})
 		apply := func(text string) {
 			obj, err := driver.ParseObject([]byte(text))
 			require.NoError(t, err)
@@ -27,9 +32,9 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 		for _, text := range []string{
 			`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`,
 			`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"import","namespace":"shop"},"spec":{
-				"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"loader","image":"example.org/import:1"}]}}}}`,
+				"template":{"metadata":{"labels":{"app":"batch"}},"spec":{"restartPolicy":"Never","containers":[{"name":"loader","image":"example.org/import:1"}]}}}}`,
 			`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"report","namespace":"shop"},"spec":{"schedule":"0 * * * *","jobTemplate":{"spec":{
-				"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"writer","image":"example.org/report:1"}]}}}}}}`,
+				"template":{"metadata":{"labels":{"app":"batch"}},"spec":{"restartPolicy":"Never","containers":[{"name":"writer","image":"example.org/report:1"}]}}}}}}`,
 		} {
 			apply(text)
 		}
@@ -40,7 +45,7 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 		app, _, err := manifests.Import(t.Context(), data, &manifests.Options{Name: "shop"})
 		require.NoError(t, err)
 		apply(`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"other","namespace":"shop"},"spec":{
-			"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"stranger","image":"example.org/other:1"}]}}}}`)
+			"template":{"metadata":{"labels":{"app":"batch"}},"spec":{"restartPolicy":"Never","containers":[{"name":"stranger","image":"example.org/other:1"}]}}}}`)
 		synctest.Wait()
 		before := w.podUIDs("a")
 		require.Len(t, before, 3)
@@ -48,7 +53,6 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 		require.NoError(t, err)
 		_, err = w.Apply(t.Context(), p, nil)
 		require.NoError(t, err)
-		t.Log(p.String())
 		require.Equal(t, before, w.podUIDs("a"))
 		heard := map[string]string{}
 		for line, err := range w.Logs(t.Context(), "shop", on("a"), nil) {
@@ -56,5 +60,27 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 			heard[line.Component] = line.Text
 		}
 		require.Equal(t, map[string]string{"import": "loader: done", "report": "writer: done"}, heard)
+
+		for _, component := range []string{"import", "report"} { // they have run: a pod is found, and none is ready
+			err := w.Exec(t.Context(), "shop", on("a"), &deploy.ExecOptions{Component: component, Command: []string{"true"}})
+			require.ErrorIs(t, err, appspan.ErrPrecondition, component)
+		}
+		usage, err := w.Usage(t.Context(), "shop", on("a"))
+		require.NoError(t, err)
+		require.Len(t, usage[0].Unmeasured, 2)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+		defer cancel()
+		runs := map[string]int{}
+		for line, err := range w.Logs(ctx, "shop", on("a"), &deploy.LogOptions{Follow: true}) {
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				break
+			}
+			if strings.HasSuffix(line.Text, ": done") {
+				runs[line.Component]++
+			}
+		}
+		require.Equal(t, map[string]int{"import": 1, "report": 3}, runs, "two come while they are followed")
 	})
 }

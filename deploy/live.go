@@ -19,6 +19,7 @@ import (
 var (
 	kindSecret    = kindRef{APIVersion: "v1", Kind: "Secret"}
 	kindClaim     = kindRef{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+	kindJob       = kindRef{APIVersion: "batch/v1", Kind: "Job"}
 	kindNamespace = kindRef{APIVersion: "v1", Kind: "Namespace"}
 )
 

@@ -97,11 +97,14 @@ func (f *following) give(ctx context.Context, l LogLine) bool {
 func (f *following) follow(ctx context.Context, name string) {
 	o := &onCluster{following: f, name: name, tails: map[string][]*tail{}}
 	for n := 1; ctx.Err() == nil; n++ {
-		c, queries, err := o.open(ctx)
+		c, queries, comes, err := o.open(ctx)
 		if err == nil {
 			var watches sync.WaitGroup
 			for _, q := range queries {
 				watches.Go(func() { o.watch(ctx, c, q) })
+			}
+			if comes {
+				watches.Go(func() { o.watchJobs(ctx, c, queries) })
 			}
 			watches.Wait()
 			return
@@ -127,15 +130,15 @@ type onCluster struct {
 	tails map[string][]*tail
 }
 
-func (o *onCluster) open(ctx context.Context) (*cluster.Cluster, []podQuery, error) {
+func (o *onCluster) open(ctx context.Context) (*cluster.Cluster, []podQuery, bool, error) {
 	ctx, cancel := o.r.d.limit(ctx)
 	defer cancel()
 	c, err := o.r.d.clusters.Cluster(ctx, o.name)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	queries, err := o.r.d.podQueries(ctx, c, o.r.d.scopeOf(o.r.application, o.r.to))
-	return c, queries, err
+	queries, comes, err := o.r.d.podQueries(ctx, c, o.r.d.scopeOf(o.r.application, o.r.to))
+	return c, queries, comes, err
 }
 
 // went says once that the cluster is away.

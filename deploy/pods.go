@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/appspan-dev/appspan"
 	"github.com/appspan-dev/appspan/appmodel"
@@ -29,39 +28,41 @@ type podQuery struct {
 
 // podQueries are the queries for all pods of an application: by its label,
 // and, for each workload that was adopted with a pod template without it, by
-// the workload's selector.
-func (d *Deployer) podQueries(ctx context.Context, c *cluster.Cluster, s scope) ([]podQuery, error) {
+// the workload's selector. Of a CronJob these are its Jobs; comes says that
+// there may be more Jobs of this sort.
+func (d *Deployer) podQueries(ctx context.Context, c *cluster.Cluster, s scope) (queries []podQuery, comes bool, err error) {
 	info, err := c.Info(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	byLabel := appmodel.LabelApplication + "=" + s.application
-	queries := []podQuery{{labels: byLabel, installation: s.installation}}
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
-		if !info.Has("apps/v1", kind) {
+	queries = []podQuery{{labels: byLabel, installation: s.installation}}
+	schedules := map[string]string{} // components of CronJobs by UID
+	for _, k := range []kindRef{{"apps/v1", "Deployment"}, {"apps/v1", "StatefulSet"}, {"apps/v1", "DaemonSet"}, {"batch/v1", "CronJob"}, kindJob} {
+		if !info.Has(k.APIVersion, k.Kind) {
 			continue
 		}
-		for obj, err := range c.List(ctx, cluster.Query{APIVersion: "apps/v1", Kind: kind, Namespace: s.namespace, Labels: byLabel, Projection: cluster.Trimmed}) {
+		q := cluster.Query{APIVersion: k.APIVersion, Kind: k.Kind, Namespace: s.namespace, Labels: byLabel, Projection: cluster.Trimmed}
+		if k == kindJob && len(schedules) > 0 {
+			q.Labels = "" // what a CronJob made before it was adopted has none of ours
+		}
+		for obj, err := range c.List(ctx, q) {
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
-			var w struct {
-				Spec struct {
-					Selector *metav1.LabelSelector `json:"selector"`
-					Template struct {
-						Metadata metav1.ObjectMeta `json:"metadata"`
-					} `json:"template"`
-				} `json:"spec"`
-			}
-			if json.Unmarshal(obj.JSON, &w) != nil || !s.ours(obj.Labels) || w.Spec.Template.Metadata.Labels[appmodel.LabelApplication] != "" {
+			w, ok := s.workload(obj, schedules)
+			switch {
+			case !ok:
 				continue
+			case k.Kind == "CronJob":
+				schedules[obj.UID] = w.component
+			case w.bare && w.selector != "":
+				queries = append(queries, podQuery{w.selector, w.component, s.installation})
 			}
-			if selector, err := metav1.LabelSelectorAsSelector(w.Spec.Selector); err == nil && !selector.Empty() {
-				queries = append(queries, podQuery{selector.String(), obj.Labels[appmodel.LabelComponent], s.installation})
-			}
+			comes = comes || w.bare && k.APIVersion == kindJob.APIVersion
 		}
 	}
-	return queries, nil
+	return together(queries), comes, nil
 }
 
 func (q podQuery) query(apiVersion, kind, namespace string) cluster.Query {
@@ -88,7 +89,7 @@ func (q podQuery) read(obj driver.Object) (pod, bool) {
 
 // podsOf lists the pods of an application on a cluster, by name.
 func (d *Deployer) podsOf(ctx context.Context, c *cluster.Cluster, s scope) ([]pod, error) {
-	queries, err := d.podQueries(ctx, c, s)
+	queries, _, err := d.podQueries(ctx, c, s)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (d *Deployer) usageOn(ctx context.Context, application string, to Target, n
 	if err != nil {
 		return u, err
 	}
-	queries, err := d.podQueries(ctx, c, s)
+	queries, _, err := d.podQueries(ctx, c, s)
 	if err != nil {
 		return u, err
 	}
