@@ -20,12 +20,12 @@ export function useFleet() {
   return {apps, clusters, runs};
 }
 
-export function Fleet({fleet}) {
-  return html`<${Data} from=${fleet.clusters}>${(value) => value.items.length === 0 ? html`<${Empty}>${t('noClusters')}<//>` : html`<ul class="grid" data-test="fleet">${value.items.map((c) => html`<${Cluster} c=${c} runs=${fleet.runs.get(c.name) || {}} />`)}</ul>`}<//>`;
+export function Fleet({fleet, heading}) {
+  return html`<${Data} from=${fleet.clusters}>${(value) => value.items.length === 0 ? html`<${Empty}>${t('noClusters')}<//>` : html`<ul class="grid" data-test="fleet">${value.items.map((c) => html`<${Cluster} c=${c} runs=${fleet.runs.get(c.name) || {}} heading=${heading} />`)}</ul>`}<//>`;
 }
-function Cluster({c, runs}) {
+function Cluster({c, runs, heading = 'h3'}) {
   const count = Object.values(runs).reduce((a, b) => a + b, 0);
-  return html`<li class="card" data-test="cluster"><h3><${Link} to=${path(c.name)}>${c.name}<//> <${Badge} value=${c.health} kind="health" /></h3>
+  return html`<li class="card" data-test="cluster"><${heading}><${Link} to=${path(c.name)}>${c.name}<//> <${Badge} value=${c.health} kind="health" /><//>
     ${c.description && html`<p>${c.description}</p>`}<${Health} c=${c} />
     <p class="dim">${[c.info?.version, c.inspection?.nodes && t('nNodes', {n: c.inspection.nodes.length}), t('nApplications', {n: count})].filter(Boolean).join(' · ')}</p>
     <p>${Object.entries(runs).map(([value, n]) => html`<span class="count"><${Badge} value=${value} /> ${n}</span> `)}</p></li>`;
@@ -37,7 +37,7 @@ function Health({c}) {
 export function Clusters({me}) {
   const fleet = useFleet();
   const [add, setAdd] = useState(false);
-  return html`<h1 tabindex="-1">${t('clusters')}</h1>${me.operator && html`<p class="actions"><button onClick=${() => setAdd(true)} data-test="cluster-add">${t('clusterAdd')}</button></p>`}<${Fleet} fleet=${fleet} />
+  return html`<h1 tabindex="-1">${t('clusters')}</h1>${me.operator && html`<p class="actions"><button onClick=${() => setAdd(true)} data-test="cluster-add">${t('clusterAdd')}</button></p>`}<${Fleet} fleet=${fleet} heading="h2" />
     ${add && html`<${Connect} close=${() => { setAdd(false); fleet.clusters.again(); }} />`}`;
 }
 function Connect({close}) {
