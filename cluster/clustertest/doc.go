@@ -10,7 +10,8 @@
 // A real kube-apiserver passes it; where the suite and a real server
 // disagree, the server is right. The suite needs no more than an API server;
 // with [Options.Workloads] it also states what the controllers of a cluster
-// do, as far as deployments depend on it.
+// do, as far as deployments depend on it, and with [Options.Logs] and
+// [Options.Exec] how containers are reached.
 //
 // # Errors
 //

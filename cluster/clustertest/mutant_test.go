@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/appspan-dev/appspan/cluster/driver"
@@ -21,6 +22,8 @@ type mutation struct {
 	watch  func(context.Context, *mutant, driver.Query) (driver.Watch, error)
 	event  func(*mutant, driver.Query, driver.WatchEvent) (driver.WatchEvent, bool)
 	sub    func(x *mutant, verb string, ref driver.Ref, sub string, body json.RawMessage, run func() (json.RawMessage, error)) (json.RawMessage, error)
+	logs   func(ctx context.Context, x *mutant, pod driver.Ref, opts driver.LogOptions) (io.ReadCloser, error)
+	exec   func(ctx context.Context, x *mutant, pod driver.Ref, opts driver.ExecOptions) error
 	as     func(x *mutant, id driver.Identity, view driver.Cluster) driver.Cluster
 	close  func(*mutant) error
 }
@@ -38,6 +41,8 @@ const (
 	methodSub
 	methodAs
 	methodClose
+	methodLogs
+	methodExec
 )
 
 // methods are those that the mutation changes.
@@ -45,6 +50,7 @@ func (m mutation) methods() method {
 	var set method
 	for i, changed := range []bool{
 		m.info != nil, m.apply != nil, m.get != nil, m.list != nil, m.remove != nil, m.watch != nil || m.event != nil, m.sub != nil, m.as != nil, m.close != nil,
+		m.logs != nil, m.exec != nil,
 	} {
 		if changed {
 			set |= 1 << i
@@ -59,6 +65,8 @@ type full interface {
 	driver.Watcher
 	driver.Subresourcer
 	driver.Impersonator
+	driver.LogStreamer
+	driver.Execer
 }
 
 // mutant is a driver with one mutation.
@@ -199,6 +207,22 @@ func (x *mutant) As(id driver.Identity) (driver.Cluster, error) {
 		view = x.m.as(x, id, view)
 	}
 	return view, err
+}
+
+func (x *mutant) Logs(ctx context.Context, pod driver.Ref, opts driver.LogOptions) (io.ReadCloser, error) {
+	x.call(methodLogs)
+	if x.m.logs != nil {
+		return x.m.logs(ctx, x, pod, opts)
+	}
+	return x.full.Logs(ctx, pod, opts)
+}
+
+func (x *mutant) Exec(ctx context.Context, pod driver.Ref, opts driver.ExecOptions) error {
+	x.call(methodExec)
+	if x.m.exec != nil {
+		return x.m.exec(ctx, x, pod, opts)
+	}
+	return x.full.Exec(ctx, pod, opts)
 }
 
 // edit changes the decoded JSON of an object.

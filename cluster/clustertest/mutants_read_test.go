@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/appspan-dev/appspan"
@@ -294,37 +295,29 @@ func lifeMutants() map[string]mutation {
 			x.closed = true
 			return x.full.Close()
 		}},
-		"Close ends watches": {close: func(x *mutant) error { x.remember("closed", "yes"); return nil },
-			get: func(ctx context.Context, x *mutant, ref driver.Ref) (object, error) {
-				if x.recall("closed") != "" {
-					return object{}, driver.ErrClosed
-				}
-				return x.full.Get(ctx, ref)
-			},
-			list: func(ctx context.Context, x *mutant, q driver.Query) (driver.Page, error) {
-				if x.recall("closed") != "" {
-					return driver.Page{}, driver.ErrClosed
-				}
-				return x.full.List(ctx, q)
-			},
-			info: func(ctx context.Context, x *mutant) (driver.Info, error) {
-				if x.recall("closed") != "" {
-					return driver.Info{}, driver.ErrClosed
-				}
-				return x.full.Info(ctx)
-			},
-			apply: func(ctx context.Context, x *mutant, obj object, opts options) (object, error) {
-				if x.recall("closed") != "" {
-					return object{}, driver.ErrClosed
-				}
-				return x.full.Apply(ctx, obj, opts)
-			},
-			remove: func(ctx context.Context, x *mutant, ref driver.Ref, opts driver.DeleteOptions) error {
-				if x.recall("closed") != "" {
-					return driver.ErrClosed
-				}
-				return x.full.Delete(ctx, ref, opts)
-			},
-		},
+		"Close ends watches": {watch: func(ctx context.Context, x *mutant, q driver.Query) (driver.Watch, error) {
+			w, err := x.full.Watch(ctx, q)
+			return &openWatch{Watch: w, stopped: make(chan struct{})}, err
+		}},
 	}
+}
+
+// openWatch stays open when the cluster is closed.
+type openWatch struct {
+	driver.Watch
+	once    sync.Once
+	stopped chan struct{}
+}
+
+func (w *openWatch) Next() (driver.WatchEvent, error) {
+	e, err := w.Watch.Next()
+	if errors.Is(err, driver.ErrClosed) {
+		<-w.stopped
+	}
+	return e, err
+}
+
+func (w *openWatch) Stop() {
+	w.once.Do(func() { close(w.stopped) })
+	w.Watch.Stop()
 }

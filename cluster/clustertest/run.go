@@ -15,6 +15,13 @@ type Options struct {
 	// on which pods become ready: then the promises about workloads, quota,
 	// garbage collection and the deletion of namespaces are checked too.
 	Workloads bool
+	// Logs says that containers print as those of package fake do: a line when
+	// they begin, and those of a Job one more before they end. It is for
+	// clusters with Workloads.
+	Logs bool
+	// Exec says that commands run in containers, with the programs true, echo,
+	// cat and sh. It is for clusters with Workloads.
+	Exec bool
 	// Wait bounds one promise; default one minute.
 	Wait time.Duration
 	// Poll is the time between two looks at what has not happened yet;
@@ -78,6 +85,8 @@ const (
 	watcher
 	subresources
 	impersonation
+	logs
+	executes
 )
 
 // promise is one thing that every driver does.
@@ -102,6 +111,12 @@ func (p promise) missing(c driver.Cluster, o Options) string {
 	if _, ok := driver.As[driver.Impersonator](c); p.needs&impersonation != 0 && !ok {
 		return "the driver has no driver.Impersonator"
 	}
+	if _, ok := driver.As[driver.LogStreamer](c); p.needs&logs != 0 && !(ok && o.Logs) {
+		return "needs containers that print (Options.Logs, driver.LogStreamer)"
+	}
+	if _, ok := driver.As[driver.Execer](c); p.needs&executes != 0 && !(ok && o.Exec) {
+		return "needs containers that run commands (Options.Exec, driver.Execer)"
+	}
 	return ""
 }
 
@@ -119,6 +134,7 @@ func promises() []promise {
 		infoPromises(), applyPromises(), ownershipPromises(), preconditionPromises(), dryRunPromises(), validationPromises(),
 		generationPromises(), getPromises(), listPromises(), pagePromises(), deletePromises(), watchPromises(), subresourcePromises(),
 		identityPromises(), lifePromises(), parallelPromises(), workloadPromises(), storagePromises(), garbagePromises(),
+		logPromises(), execPromises(),
 	} {
 		all = append(all, group...)
 	}

@@ -18,6 +18,7 @@ func mutants(t *testing.T) map[string]mutation {
 	for _, group := range []map[string]mutation{
 		infoMutants(), applyMutants(), ownershipMutants(), preconditionMutants(), validationMutants(), deleteMutants(), getMutants(), listMutants(),
 		watchMutants(), lifeMutants(), subresourceMutants(), identityMutants(), parallelMutants(), workloadMutants(),
+		logMutants(), execMutants(),
 	} {
 		for name := range group {
 			require.NotContains(t, all, name)
@@ -97,7 +98,7 @@ func check(t *testing.T, promises []string, m mutation) map[string]outcome {
 			} else {
 				x = mutate(lent{shared}, m)
 			}
-			failure := clustertest.Check(t.Context(), name, x, &clustertest.Options{Workloads: true, Wait: 5 * time.Second})
+			failure := clustertest.Check(t.Context(), name, x, &clustertest.Options{Workloads: true, Logs: true, Exec: true, Wait: 5 * time.Second})
 			synctest.Wait() // for what is being cleaned up
 			outcomes[name] = outcome{failure, x.called}
 		}

@@ -10,5 +10,5 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel() // a short history, so that the cluster has forgotten its beginnings, as a real one has
-	clustertest.Run(t, func(*testing.T) driver.Cluster { return fake.New(&fake.Options{History: 24}) }, &clustertest.Options{Workloads: true})
+	clustertest.Run(t, func(*testing.T) driver.Cluster { return fake.New(&fake.Options{History: 24}) }, &clustertest.Options{Workloads: true, Logs: true, Exec: true})
 }

@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 		c, err := kube.New(&rest.Config{Host: server.URL}, nil)
 		require.NoError(t, err)
 		return c
-	}, &clustertest.Options{Workloads: true})
+	}, &clustertest.Options{Workloads: true, Logs: true})
 }
 
 // TestRigConformance runs the suite on a real control plane.

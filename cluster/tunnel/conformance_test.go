@@ -15,5 +15,5 @@ func TestConformance(t *testing.T) {
 		_, to := memory(t)
 		run(t, h.invite(t, "edge-1"), fixed(newKey(t)), to, quick())
 		return h.open(t, "edge-1")
-	}, &clustertest.Options{Workloads: true})
+	}, &clustertest.Options{Workloads: true, Logs: true})
 }
