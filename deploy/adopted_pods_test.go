@@ -33,6 +33,8 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 			`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`,
 			`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"import","namespace":"shop"},"spec":{
 				"template":{"metadata":{"labels":{"app":"batch"}},"spec":{"restartPolicy":"Never","containers":[{"name":"loader","image":"example.org/import:1"}]}}}}`,
+			`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"plain","namespace":"shop"},"spec":{
+				"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"clerk","image":"example.org/plain:1"}]}}}}`,
 			`{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"report","namespace":"shop"},"spec":{"schedule":"0 * * * *","jobTemplate":{"spec":{
 				"template":{"metadata":{"labels":{"app":"batch"}},"spec":{"restartPolicy":"Never","containers":[{"name":"writer","image":"example.org/report:1"}]}}}}}}`,
 		} {
@@ -48,26 +50,26 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 			"template":{"metadata":{"labels":{"app":"batch"}},"spec":{"restartPolicy":"Never","containers":[{"name":"stranger","image":"example.org/other:1"}]}}}}`)
 		synctest.Wait()
 		before := w.podUIDs("a")
-		require.Len(t, before, 3)
+		require.Len(t, before, 4)
 		p, err := w.Plan(t.Context(), app, on("a"), &deploy.PlanOptions{Adopt: true})
 		require.NoError(t, err)
 		_, err = w.Apply(t.Context(), p, nil)
 		require.NoError(t, err)
-		require.Equal(t, before, w.podUIDs("a"))
+		require.Equal(t, before, w.podUIDs("a"), "nothing runs again")
 		heard := map[string]string{}
 		for line, err := range w.Logs(t.Context(), "shop", on("a"), nil) {
 			require.NoError(t, err)
 			heard[line.Component] = line.Text
 		}
-		require.Equal(t, map[string]string{"import": "loader: done", "report": "writer: done"}, heard)
+		require.Equal(t, map[string]string{"import": "loader: done", "plain": "clerk: done", "report": "writer: done"}, heard)
 
-		for _, component := range []string{"import", "report"} { // they have run: a pod is found, and none is ready
+		for _, component := range []string{"import", "plain", "report"} { // they have run: a pod is found, and none is ready
 			err := w.Exec(t.Context(), "shop", on("a"), &deploy.ExecOptions{Component: component, Command: []string{"true"}})
 			require.ErrorIs(t, err, appspan.ErrPrecondition, component)
 		}
 		usage, err := w.Usage(t.Context(), "shop", on("a"))
 		require.NoError(t, err)
-		require.Len(t, usage[0].Unmeasured, 2)
+		require.Len(t, usage[0].Unmeasured, 3)
 
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 		defer cancel()
@@ -81,6 +83,6 @@ func TestPodsOfAdoptedJobsAreFound(t *testing.T) {
 				runs[line.Component]++
 			}
 		}
-		require.Equal(t, map[string]int{"import": 1, "report": 3}, runs, "two come while they are followed")
+		require.Equal(t, map[string]int{"import": 1, "plain": 1, "report": 3}, runs, "two come while they are followed")
 	})
 }

@@ -151,7 +151,7 @@ func (im *importer) part(o *object, id string) *part {
 	o.at("spec", "selector", "matchLabels").take(p.at + ".kubernetes.selector")
 	if len(p.selector) > 0 {
 		p.kubernetes.Selector = p.selector
-	} else {
+	} else if !o.is("batch", "Job") { // a job finds its pods without any
 		im.note("%s gets labels for its pods, as they have none", p.at)
 	}
 	for _, f := range meta.get("annotations").entries() {

@@ -50,7 +50,8 @@ func (b *builder) pod(c *appmodel.Component) (corev1.PodTemplateSpec, []corev1.P
 }
 
 // podMeta is the metadata of the pods. Bare ones have only what the author and
-// the selector say.
+// the selector say; those of a job need none, and one that exists could not be
+// given labels without running again.
 func (p *podWriter) podMeta() metav1.ObjectMeta {
 	labels, annotations := map[string]string{}, p.b.scrape(p.c, maps.Clone(p.c.Annotations))
 	if bare(p.c) {
@@ -64,7 +65,9 @@ func (p *podWriter) podMeta() metav1.ObjectMeta {
 			annotations[appmodel.AnnotationContent] = p.b.hash(p.content)
 		}
 	}
-	maps.Copy(labels, p.b.selector(p.c.ID))
+	if !bare(p.c) || p.c.Kind != appmodel.KindJob || len(p.c.Kubernetes.Selector) > 0 {
+		maps.Copy(labels, p.b.selector(p.c.ID))
+	}
 	return metav1.ObjectMeta{Labels: labels, Annotations: annotations}
 }
 
