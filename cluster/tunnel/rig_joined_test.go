@@ -65,14 +65,16 @@ func TestRigThreeControlPlanesJoined(t *testing.T) {
 	for _, line := range regexp.MustCompile(`a direct dial: .*`).FindAllString(string(out), -1) {
 		t.Log(line)
 	}
+	excused := len(regexp.MustCompile(`needs containers that (print|run commands) `).FindAll(out, -1)) // the rig has no kubelets
 	for _, name := range []string{"rig-1", "rig-2", "rig-3"} {
 		lines := func(result string) int {
 			return len(regexp.MustCompile(`(?m)^ +--- `+result+`: TestFleetOfNamespace/`+name+`/`).FindAll(out, -1))
 		}
 		t.Logf("%s: %d promises kept, %d skipped", name, lines("PASS"), lines("SKIP"))
 		require.NotZero(t, lines("PASS"))
-		require.Zero(t, lines("SKIP"), "%s", out)
+		excused -= lines("SKIP")
 	}
+	require.Zero(t, excused, "something else was skipped: %s", out)
 	apiToken, err := os.ReadFile(third.target.TokenFile)
 	require.NoError(t, err)
 	for _, secret := range []string{token.Encode(), base64.StdEncoding.EncodeToString(token.Secret()), string(apiToken), "PRIVATE KEY"} {
