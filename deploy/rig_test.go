@@ -192,6 +192,11 @@ func (r *rig) still(name string) map[string]string {
 	r.t.Helper()
 	out := r.objects(name)
 	maps.DeleteFunc(out, func(ref, _ string) bool { return strings.HasPrefix(ref, "Endpoint") })
+	for ref, is := range out {
+		if strings.HasPrefix(ref, "HorizontalPodAutoscaler/") { // their controller writes down now and then what it sees
+			out[ref], _, _ = strings.Cut(is, " ")
+		}
+	}
 	return out
 }
 
