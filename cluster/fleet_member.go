@@ -76,10 +76,15 @@ func (m *member) follow(rec *storedRecord) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.reg.UID != rec.UID && (m.reg.UID != "" || !m.cluster.info.is(rec.UID)) {
+	uid := rec.UID
+	if uid == "" && rec.Added.Equal(m.reg.Added) {
+		uid = m.reg.UID // of the same registration, from before it was recognised
+	}
+	if m.reg.UID != uid && (m.reg.UID != "" || !m.cluster.info.is(uid)) {
 		return false
 	}
 	m.revision, m.reg = rec.revision, rec.Registration
+	m.reg.UID = uid
 	m.reg.Config = nil
 	m.cluster.labels.Store(&m.reg.Labels)
 	return true

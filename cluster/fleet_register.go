@@ -385,9 +385,7 @@ const maxChangeAttempts = 10
 // seen lets who changed a cluster see the change at once, without waiting for
 // the watch of the registry, which brings it if this cannot.
 func (f *Fleet) seen(ctx context.Context, name string) {
-	if rec, err := f.records.Get(ctx, clusterKeys+name); err == nil {
-		_, _ = f.join(ctx, f.openAnyway(rec))
-	}
+	_, _ = f.look(ctx, name)
 }
 
 // sameCluster checks that another configuration leads to the same cluster.

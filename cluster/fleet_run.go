@@ -25,6 +25,34 @@ const fullEvery = 10
 func (f *fleet) join(ctx context.Context, rec *storedRecord) (*member, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.joinLocked(ctx, rec)
+}
+
+// errOvertaken says that while a record was read another was joined, which may
+// be newer.
+var errOvertaken = errors.New("another record was joined meanwhile")
+
+// joinAfter joins a record that was read when the one of revision before was
+// joined. If that is not so any more it is errOvertaken.
+func (f *fleet) joinAfter(ctx context.Context, before string, rec *storedRecord) (*member, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := f.revision(rec.Name); now != before && now != rec.revision {
+		return nil, errOvertaken
+	}
+	return f.joinLocked(ctx, rec)
+}
+
+// revision is that of the record that a name was last joined by, empty for
+// none. The caller holds the lock.
+func (f *fleet) revision(name string) string {
+	if m := f.members[name]; m != nil {
+		return m.revision
+	}
+	return ""
+}
+
+func (f *fleet) joinLocked(ctx context.Context, rec *storedRecord) (*member, error) {
 	if f.closed {
 		return nil, errFleetClosed
 	}
@@ -61,6 +89,22 @@ func (f *fleet) opener(rec *storedRecord) func(context.Context) (driver.Cluster,
 // leave closes a cluster that is not a member any more.
 func (f *fleet) leave(name string) {
 	f.mu.Lock()
+	f.leaveUnlock(name)
+}
+
+// leaveAfter does so if no record has been joined since that of revision
+// before.
+func (f *fleet) leaveAfter(before, name string) {
+	f.mu.Lock()
+	if f.revision(name) != before {
+		f.mu.Unlock()
+		return
+	}
+	f.leaveUnlock(name)
+}
+
+// leaveUnlock gives the caller's lock back before it closes anything.
+func (f *fleet) leaveUnlock(name string) {
 	m := f.members[name]
 	delete(f.members, name)
 	f.mu.Unlock()
@@ -82,20 +126,35 @@ func (f *fleet) member(ctx context.Context, name string) (*member, error) {
 	if synced && m != nil {
 		return m, nil
 	}
-	rec, err := f.records.Get(ctx, clusterKeys+name)
-	if errors.Is(err, appspan.ErrNotFound) {
-		f.leave(name)
+	return f.look(ctx, name)
+}
+
+// look reads the record of a name and joins it.
+func (f *fleet) look(ctx context.Context, name string) (*member, error) {
+	for {
+		f.mu.Lock()
+		before := f.revision(name)
+		f.mu.Unlock()
+		rec, err := f.records.Get(ctx, clusterKeys+name)
+		if errors.Is(err, appspan.ErrNotFound) {
+			f.leaveAfter(before, name)
+		}
+		if err != nil {
+			return nil, unknownCluster(name, err)
+		}
+		if m, err := f.joinAfter(ctx, before, f.openAnyway(rec)); !errors.Is(err, errOvertaken) {
+			return m, err
+		}
 	}
-	if err != nil {
-		return nil, unknownCluster(name, err)
-	}
-	return f.join(ctx, f.openAnyway(rec))
 }
 
 // all are the open clusters, sorted by name.
 func (f *fleet) all(ctx context.Context) ([]*member, error) {
 	f.mu.Lock()
-	synced, closed := f.synced, f.closed
+	synced, closed, before := f.synced, f.closed, map[string]string{}
+	for name, m := range f.members {
+		before[name] = m.revision
+	}
 	f.mu.Unlock()
 	if closed {
 		return nil, errFleetClosed
@@ -106,15 +165,19 @@ func (f *fleet) all(ctx context.Context) ([]*member, error) {
 			if err != nil {
 				return nil, err
 			}
-			m, err := f.join(ctx, f.openAnyway(rec))
-			if err != nil {
+			r := f.openAnyway(rec)
+			seen[r.Name] = true
+			_, err := f.joinAfter(ctx, before[r.Name], r)
+			if errors.Is(err, errOvertaken) {
+				_, err = f.look(ctx, r.Name)
+			}
+			if err != nil && !errors.Is(err, appspan.ErrNotFound) {
 				return nil, err
 			}
-			seen[m.name] = true
 		}
-		for _, name := range f.names() {
+		for name, revision := range before {
 			if !seen[name] {
-				f.leave(name)
+				f.leaveAfter(revision, name)
 			}
 		}
 	}
@@ -345,9 +408,9 @@ func (r *runner) admit(ctx context.Context, rec storage.Record) {
 		return
 	}
 	r.stop(m.name)
-	looking, cancel := context.WithCancel(ctx)
+	checking, cancel := context.WithCancel(ctx)
 	r.loops[m.name] = loop{m, cancel}
-	r.wg.Go(func() { r.look(looking, m) })
+	r.wg.Go(func() { r.keepChecking(checking, m) })
 }
 
 func (r *runner) stop(name string) {
@@ -357,8 +420,8 @@ func (r *runner) stop(name string) {
 	}
 }
 
-// look checks one cluster again and again.
-func (f *fleet) look(ctx context.Context, m *member) {
+// keepChecking checks one cluster again and again.
+func (f *fleet) keepChecking(ctx context.Context, m *member) {
 	interval := f.opts.CheckInterval
 	for n := 0; ; n++ {
 		f.checkOne(ctx, m, n%fullEvery == 0)

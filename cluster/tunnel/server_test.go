@@ -296,18 +296,20 @@ func TestStreamsAreBounded(t *testing.T) {
 
 func TestAgentsAreShown(t *testing.T) {
 	t.Parallel()
-	h := newHub(t, &tunnel.Options{Heartbeat: time.Millisecond})
+	h := newHub(t, &tunnel.Options{Heartbeat: 100 * time.Millisecond, Wait: long})
 	for _, name := range []string{"b", "a"} {
 		run(t, h.invite(t, name), fixed(newKey(t)), target(t, http.HandlerFunc(echo)), &agent.Options{Version: "v1\x1b"})
 		h.connected(t, name)
 	}
-	require.Eventually(t, func() bool { return h.Agents()[0].RoundTrip > 0 }, long, tick)
-	agents := h.Agents()
+	var agents []tunnel.Agent
+	require.Eventually(t, func() bool {
+		agents = h.Agents()
+		return agents[0].RoundTrip > 0 && agents[0].Connected && agents[1].Connected
+	}, long, tick)
 	require.Len(t, agents, 2)
 	require.Equal(t, "a", agents[0].Cluster)
 	require.Equal(t, "v1 ", agents[0].Version)
 	require.Equal(t, "127.0.0.1", agents[0].Address)
-	require.True(t, agents[0].Connected)
 	require.False(t, agents[0].Heartbeat.Before(agents[0].Since))
 }
 
