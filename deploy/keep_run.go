@@ -31,42 +31,8 @@ const minRetry = 5 * time.Second
 // which cannot be used.
 func (k *Keeper) Run(ctx context.Context) error {
 	leases := k.records.Leases(cmp.Or(k.opts.Holder, strings.ToLower(rand.Text()[:12])), &storage.LeaseOptions{TTL: k.opts.TTL})
-	for {
-		lease, err := leases.Acquire(ctx, "drift."+k.deployer.opts.Installation)
-		if err == nil {
-			err = k.lead(ctx, lease)
-			released, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			_ = lease.Release(released) // else it ends by itself
-			cancel()
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil: // the lease was lost
-		case errors.Is(err, appspan.ErrUnavailable):
-			k.opts.Logger.Warn("the records do not answer", "error", err)
-			if !sleepFor(ctx, spread(k.opts.TTL)) {
-				return nil
-			}
-			if err := k.answers(ctx); err != nil {
-				return fmt.Errorf("keeper: %w", err)
-			}
-		default:
-			return fmt.Errorf("keeper: %w", err)
-		}
-	}
-}
-
-// answers waits until the records answer, or ctx ends; the error is that of
-// records which never will, because they are closed.
-func (k *Keeper) answers(ctx context.Context) error {
-	for e, err := range k.records.Watch(ctx, k.key(), nil) {
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		if err != nil || e.Type != storage.Stale {
-			return nil
-		}
+	if err := leases.Lead(ctx, "drift."+k.deployer.opts.Installation, k.opts.Logger, k.lead); err != nil {
+		return fmt.Errorf("keeper: %w", err)
 	}
 	return nil
 }
@@ -86,15 +52,14 @@ func sleepFor(ctx context.Context, d time.Duration) bool {
 // spread is a time, more or less.
 func spread(d time.Duration) time.Duration { return d - d/10 + mathrand.N(d/5+1) }
 
-// lead keeps applications as long as the lease is held.
-func (k *Keeper) lead(ctx context.Context, lease *storage.Lease) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(lease.Context(), func() { cancel(storage.ErrLeaseLost) })()
+// lead keeps applications, until ctx ends.
+func (k *Keeper) lead(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	r := &rounds{keeper: k, events: newDispatcher(k.opts.OnEvent), turns: map[string]chan struct{}{}, current: map[string]round{}}
 	defer r.events.close()
 	defer r.wg.Wait()
-	defer cancel(nil)
+	defer cancel()
 	for e, err := range k.records.Watch(ctx, k.key(), nil) {
 		if err != nil {
 			if ctx.Err() != nil {

@@ -26,14 +26,14 @@ func (s *slowFirst) Get(ctx context.Context, key string) (driver.Record, error) 
 	return s.Records.Get(ctx, key)
 }
 
-// cutOff stops answering puts from a time on.
+// cutOff does not answer puts from a time on, to another or forever.
 type cutOff struct {
 	*memstore.Records
-	from time.Time
+	from, to time.Time
 }
 
 func (c *cutOff) Put(ctx context.Context, key string, v []byte, rev string) (string, error) {
-	if time.Now().After(c.from) {
+	if now := time.Now(); now.After(c.from) && (c.to.IsZero() || now.Before(c.to)) {
 		return "", appspan.ErrUnavailable
 	}
 	return c.Records.Put(ctx, key, v, rev)

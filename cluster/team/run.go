@@ -100,42 +100,9 @@ func (t *Teams) Run(ctx context.Context, opts *RunOptions) error {
 		return err
 	}
 	leases := t.records.Leases(o.Holder, &storage.LeaseOptions{TTL: o.TTL})
-	for {
-		lease, err := leases.Acquire(ctx, "teams."+t.opts.Installation)
-		if err == nil {
-			err = t.lead(ctx, lease, o)
-			released, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			_ = lease.Release(released) // else it ends by itself
-			cancel()
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil: // the lease was lost
-		case errors.Is(err, appspan.ErrUnavailable):
-			o.Logger.Warn("the records do not answer", "error", err)
-			if !pause(ctx, spread(o.TTL)) {
-				return nil
-			}
-			if err := t.answers(ctx); err != nil {
-				return fmt.Errorf("teams: %w", err)
-			}
-		default:
-			return fmt.Errorf("teams: %w", err)
-		}
-	}
-}
-
-// answers waits until the records answer, or ctx ends; the error is that of
-// records which never will, because they are closed.
-func (t *Teams) answers(ctx context.Context) error {
-	for e, err := range t.records.Watch(ctx, teamPrefix, nil) {
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		if err != nil || e.Type != storage.Stale {
-			return nil
-		}
+	err := leases.Lead(ctx, "teams."+t.opts.Installation, o.Logger, func(ctx context.Context) error { return t.lead(ctx, o) })
+	if err != nil {
+		return fmt.Errorf("teams: %w", err)
 	}
 	return nil
 }
@@ -154,11 +121,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 func (p DriftPolicy) valid() bool { return p == "" || p == Repair || p == Show }
 
-// lead keeps teams as long as the lease is held.
-func (t *Teams) lead(ctx context.Context, lease *storage.Lease, o RunOptions) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(lease.Context(), func() { cancel(storage.ErrLeaseLost) })()
+// lead keeps teams, until ctx ends.
+func (t *Teams) lead(ctx context.Context, o RunOptions) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	events := newTeller(o.OnEvent)
 	k := &keeper{teams: t, opts: o, events: events, known: map[string][]string{}, loops: map[string]*loop{}}
 	var followers sync.WaitGroup
@@ -166,7 +132,7 @@ func (t *Teams) lead(ctx context.Context, lease *storage.Lease, o RunOptions) er
 	for i, follow := range []func(context.Context) error{k.followTeams, k.followCredentials} {
 		followers.Go(func() {
 			errs[i] = follow(ctx)
-			cancel(nil)
+			cancel()
 		})
 	}
 	followers.Wait()
