@@ -24,14 +24,17 @@ import (
 // are environments of one application.
 type Environment struct {
 	// Application is the name that it is deployed under, Name the
-	// environment's: "production". Both are DNS labels.
+	// environment's: "production". Both are DNS labels. Another team may have
+	// an application and an environment of the same names.
 	Application string `json:"application"`
 	Name        string `json:"name"`
-	// Target is where it runs; its Team is whose environment it is.
+	// Target is where it runs; its Team is whose environment it is, for good.
 	Target Target `json:"target"`
 	// From names the environment that is promoted to this one; empty: it is
-	// deployed to.
-	From string `json:"from,omitempty"`
+	// deployed to. FromTeam is whose that is; empty: of the same team, or else
+	// of no team. Put finds out, if only one other team's can be meant.
+	From     string `json:"from,omitempty"`
+	FromTeam string `json:"fromTeam,omitempty"`
 	// Gates are what has to be before something new comes to it.
 	Gates Gates `json:"gates,omitzero"`
 	// Auto: what is done in From is promoted to it at once; see [Pipeline].
@@ -68,6 +71,7 @@ const environmentFormat = 1
 type Environments struct {
 	records *storage.Records
 	d       *Deployer
+	team    string // whose names mean; empty: see find
 }
 
 // NewEnvironments returns those that are in records, deployed by d, whose keys
@@ -81,7 +85,14 @@ func NewEnvironments(records *storage.Records, d *Deployer) (*Environments, erro
 
 // For returns a view that acts as subject.
 func (e *Environments) For(subject appspan.Subject) *Environments {
-	return &Environments{records: e.records, d: e.d.For(subject)}
+	return &Environments{records: e.records, d: e.d.For(subject), team: e.team}
+}
+
+// Of returns a view in which names mean environments of a team; empty: of the
+// team that the subject acts for, or, if there is none, of the only team that
+// can be meant.
+func (e *Environments) Of(team string) *Environments {
+	return &Environments{records: e.records, d: e.d, team: team}
 }
 
 // environmentRecord is an environment as it is stored.
@@ -122,10 +133,8 @@ func (env *Environment) take(own environmentOwn) (err error) {
 	return err
 }
 
-func (env *Environment) key() string { return environmentKeys + env.Application + "/" + env.Name }
-
 func (e *Environments) context(env *Environment) []byte {
-	return []byte(strings.Join([]string{"environment", e.d.opts.Installation, env.Application, env.Name}, "\x00"))
+	return []byte(strings.Join([]string{"environment", e.d.opts.Installation, env.Application, env.Name, env.Target.Team}, "\x00"))
 }
 
 // check validates what somebody wants to keep.
@@ -145,7 +154,7 @@ func (env *Environment) check() error {
 		}
 	}
 	switch {
-	case env.From == env.Name:
+	case env.From == env.Name && (env.FromTeam == "" || env.FromTeam == env.Target.Team):
 		return wrong("it cannot be promoted from itself")
 	case env.From != "" && !namespaceName.MatchString(env.From):
 		return wrong("From %q is no name of an environment", env.From)
@@ -190,33 +199,6 @@ func notThere(application, name string) error {
 	return fmt.Errorf("environment %s/%s: %w: it is not there; Put it first", application, name, appspan.ErrNotFound)
 }
 
-// Get returns an environment with what is its own, secrets included: the
-// subject must be allowed to update it. One that is not there, or that the
-// subject may not read, is appspan.ErrNotFound.
-func (e *Environments) Get(ctx context.Context, application, name string) (Environment, error) {
-	env, _, err := e.load(ctx, application, name)
-	if err != nil {
-		return Environment{}, err
-	}
-	if err := e.allowed(ctx, appspan.VerbUpdate, &env); err != nil {
-		return Environment{}, err
-	}
-	return env, nil
-}
-
-func (e *Environments) load(ctx context.Context, application, name string) (Environment, string, error) {
-	env := Environment{Application: application, Name: name}
-	rec, err := e.records.Get(ctx, env.key())
-	if errors.Is(err, appspan.ErrNotFound) {
-		return env, "", notThere(application, name)
-	}
-	if err != nil {
-		return env, "", err
-	}
-	env, err = e.open(rec)
-	return env, rec.Revision, err
-}
-
 func (e *Environments) open(rec storage.Record) (Environment, error) {
 	var stored environmentRecord
 	if err := storage.Decode(rec.Value, environmentFormat, &stored); err != nil {
@@ -238,18 +220,19 @@ func (e *Environments) open(rec storage.Record) (Environment, error) {
 // names must be there, for the subject to read, and must not lead back to it. To
 // change gates takes appspan.VerbApprove as well.
 func (e *Environments) Put(ctx context.Context, env Environment) error {
-	return e.Change(ctx, env.Application, env.Name, func(*Environment) (Environment, error) { return env, nil })
+	return e.Of(cmp.Or(env.Target.Team, e.team)).Change(ctx, env.Application, env.Name, func(*Environment) (Environment, error) { return env, nil })
 }
 
 // Change makes or changes an environment as [Environments.Put] does, by what edit
 // makes of the one that is there, or of nil. It is called again when somebody else
-// was faster; its error ends the change and is returned. Its names stay as they
-// are.
+// was faster; its error ends the change and is returned. The names stay as they
+// are, and the team: that of the view, else the one that the subject acts for.
 func (e *Environments) Change(ctx context.Context, application, name string, edit func(*Environment) (Environment, error)) error {
-	key := (&Environment{Application: application, Name: name}).key()
-	if !namespaceName.MatchString(application) || !namespaceName.MatchString(name) {
-		return (&Environment{Application: application, Name: name}).check()
+	ref := environmentRef{team: cmp.Or(e.team, e.d.subject.Team), application: application, name: name}
+	if !namespaceName.MatchString(application) || !namespaceName.MatchString(name) || ref.team != "" && !namespaceName.MatchString(ref.team) {
+		return fmt.Errorf("environment %q/%q of team %q: %w: the application, the name and the team are DNS labels", cut(application, 100), cut(name, 100), cut(ref.team, 100), appspan.ErrInvalid)
 	}
+	key := ref.key()
 	_, err := e.records.Update(ctx, key, func(old []byte) ([]byte, error) {
 		var before *Environment
 		if old != nil {
@@ -266,10 +249,10 @@ func (e *Environments) Change(ctx context.Context, application, name string, edi
 		if err != nil {
 			return nil, err
 		}
-		if env.Target.Team == "" {
-			env.Target.Team = e.d.subject.Team
+		if team := env.Target.Team; team != "" && team != ref.team {
+			return nil, fmt.Errorf("environment %s/%s: %w: one of team %s does not become one of team %s; make that, and delete this one", application, name, appspan.ErrInvalid, cmp.Or(ref.team, "none"), team)
 		}
-		env.Application, env.Name = application, name
+		env.Application, env.Name, env.Target.Team = application, name, ref.team
 		return e.changed(ctx, before, &env)
 	})
 	return err
@@ -318,20 +301,26 @@ func (e *Environments) seal(env *Environment) ([]byte, error) {
 
 // chain follows From to its beginning.
 func (e *Environments) chain(ctx context.Context, env *Environment) error {
-	seen := []string{env.Name}
-	for from := env.From; from != ""; {
-		if slices.Contains(seen, from) {
-			return fmt.Errorf("environment %s/%s: %w: it would be promoted to itself: %s", env.Application, env.Name, appspan.ErrInvalid, strings.Join(append(seen, from), " from "))
+	names, seen := []string{env.Name}, []environmentRef{env.ref()}
+	for at := *env; at.From != ""; {
+		before, err := e.from(ctx, &at)
+		if len(seen) == 1 && env.FromTeam == "" && errors.Is(err, appspan.ErrNotFound) {
+			if before, _, err = e.Of("").find(ctx, env.Application, env.From); err == nil {
+				env.FromTeam = before.Target.Team
+			}
 		}
-		before, _, err := e.load(ctx, env.Application, from)
-		if err == nil && from == env.From {
+		if err == nil && len(seen) == 1 {
 			err = e.allowed(ctx, appspan.VerbRead, &before)
 		}
 		if err != nil {
 			return fmt.Errorf("environment %s/%s: From: %w", env.Application, env.Name, err)
 		}
-		seen = append(seen, from)
-		from = before.From
+		names = append(names, before.Name)
+		if slices.Contains(seen, before.ref()) {
+			return fmt.Errorf("environment %s/%s: %w: it would be promoted to itself: %s", env.Application, env.Name, appspan.ErrInvalid, strings.Join(names, " from "))
+		}
+		seen = append(seen, before.ref())
+		at = before
 	}
 	return nil
 }
@@ -340,7 +329,7 @@ func (e *Environments) chain(ctx context.Context, env *Environment) error {
 // One from which another is promoted is appspan.ErrPrecondition. To delete one
 // that has gates takes appspan.VerbApprove as well.
 func (e *Environments) Delete(ctx context.Context, application, name string) error {
-	env, revision, err := e.load(ctx, application, name)
+	env, revision, err := e.find(ctx, application, name)
 	if err != nil {
 		return err
 	}
@@ -356,11 +345,14 @@ func (e *Environments) Delete(ctx context.Context, application, name string) err
 		if err != nil {
 			return err
 		}
-		if other.From == name {
+		if other.From != name {
+			continue
+		}
+		if from, err := e.from(ctx, &other); err == nil && from.ref() == env.ref() {
 			return fmt.Errorf("environment %s/%s: %w: %s is promoted from it; change that first", application, name, appspan.ErrPrecondition, other.Name)
 		}
 	}
-	return e.records.Delete(ctx, env.key(), revision)
+	return e.records.Delete(ctx, env.ref().key(), revision)
 }
 
 // List yields the environments of an application, or of all if it is empty,
@@ -425,109 +417,4 @@ func (e *Environments) Reseal(ctx context.Context) (int, error) {
 		errs = append(errs, err)
 	}
 	return n, errors.Join(errs...)
-}
-
-// options are those with which an application is planned for the environment.
-func (env *Environment) options() *PlanOptions {
-	return &PlanOptions{Answers: env.Answers, ClusterOverrides: env.Overrides, Images: env.Images, Bindings: env.Bindings}
-}
-
-// PlanDeploy plans to deploy an application to an environment, with what is the
-// environment's own. The application's name gives way to the environment's.
-func (e *Environments) PlanDeploy(ctx context.Context, application, name string, app *appmodel.Application, onEvent func(appspan.Event)) (*Plan, error) {
-	return e.planDeploy(ctx, application, name, app, &PlanOptions{OnEvent: onEvent})
-}
-
-func (e *Environments) planDeploy(ctx context.Context, application, name string, app *appmodel.Application, o *PlanOptions) (*Plan, error) {
-	env, err := e.Get(ctx, application, name)
-	if err != nil {
-		return nil, err
-	}
-	app = appmodel.Clone(app)
-	if app != nil {
-		app.Metadata.Name = application
-	}
-	own := env.options()
-	own.Answers, own.DataLoss = maps.Clone(own.Answers), o.DataLoss
-	if own.Answers == nil && len(o.Answers) > 0 {
-		own.Answers = map[string]appmodel.JSON{}
-	}
-	maps.Copy(own.Answers, o.Answers)
-	p, err := e.d.newPlan(ctx, KindDeploy, app, env.Target, own, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.in(&env); err != nil {
-		return nil, err
-	}
-	return e.d.planned(ctx, p, o.OnEvent)
-}
-
-// in notes the environment that a plan is for, so that it can be recovered from
-// the clusters.
-func (p *Plan) in(env *Environment) error {
-	own, err := env.own()
-	p.intent.Environment = &storedEnvironment{Environment: *env, Own: own}
-	return err
-}
-
-// storedEnvironment is an environment as a release holds it, sealed.
-type storedEnvironment struct {
-	Environment
-	Own environmentOwn `json:"own"`
-}
-
-// PlanPromotion plans to promote what runs in the environment that this one is
-// promoted from: the first time as a copy, then by three-way merge. See
-// [Deployer.PlanPromotion].
-func (e *Environments) PlanPromotion(ctx context.Context, application, name string, opts *PromotionOptions) (*Promotion, error) {
-	var o PromotionOptions
-	if opts != nil {
-		o = *opts
-	}
-	env, err := e.Get(ctx, application, name)
-	if err != nil {
-		return nil, err
-	}
-	if env.From == "" {
-		return nil, fmt.Errorf("environment %s/%s: %w: nothing is promoted to it; deploy to it, or set From", application, name, appspan.ErrPrecondition)
-	}
-	from, err := e.Get(ctx, application, env.From)
-	if err != nil {
-		return nil, err
-	}
-	o.From, o.environment = &Source{Application: application, Target: from.Target}, &env
-	p, err := e.d.PlanPromotion(ctx, application, env.Target, &o)
-	if errors.Is(err, appspan.ErrNotFound) && p == nil {
-		return e.first(ctx, &env, o)
-	}
-	return p, err
-}
-
-// first is the promotion to an environment in which nothing runs.
-func (e *Environments) first(ctx context.Context, env *Environment, o PromotionOptions) (*Promotion, error) {
-	from := *o.From
-	from.Revision = o.Revision
-	doc, err := e.d.source(ctx, from)
-	if err != nil {
-		return nil, fmt.Errorf("promotion to %s/%s: %w", env.Application, env.Name, err)
-	}
-	lineage, err := doc.lineage()
-	if err != nil {
-		return nil, err
-	}
-	options := o.onto(env.options(), doc.app)
-	options.OnEvent = o.OnEvent
-	app := appmodel.Clone(doc.app)
-	app.Metadata.Name = env.Application
-	plan, err := e.d.newPlan(ctx, KindCopy, app, env.Target, options, lineage)
-	if err != nil {
-		return nil, fmt.Errorf("promotion to %s/%s: %w", env.Application, env.Name, err)
-	}
-	if err := plan.in(env); err != nil {
-		return nil, err
-	}
-	out := &Promotion{From: doc.source, FromState: doc.release.State, FromFinished: doc.release.Finished, Changes: appmodel.Changes(nil, app), Notes: doc.notes}
-	out.Plan, err = e.d.planned(ctx, plan, o.OnEvent)
-	return out, err
 }

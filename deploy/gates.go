@@ -133,9 +133,9 @@ func (a *applier) unpassed() error {
 		name = r.Gated
 	}
 	if name == "" && env != nil && !env.Gates.IsZero() {
-		name = env.Name
+		name = env.gated()
 	}
-	if name == "" || a.options.passed && env != nil && env.Name == name {
+	if name == "" || a.options.passed && env != nil && env.gated() == name {
 		return nil
 	}
 	return fmt.Errorf("%w: environment %s has gates; begin it with Pipeline.Deploy or Pipeline.Promote, or roll back", appspan.ErrPrecondition, name)
@@ -147,7 +147,15 @@ func gatedBy(p *Plan, cluster, before string) string {
 		return before
 	}
 	if env := p.intent.means(cluster).Environment; env != nil && !env.Gates.IsZero() {
-		return env.Name
+		return env.gated()
 	}
 	return ""
+}
+
+// gated names an environment among all that may have gates at one place.
+func (env *Environment) gated() string {
+	if env.Target.Team == "" {
+		return env.Name
+	}
+	return env.Target.Team + "/" + env.Name
 }

@@ -114,6 +114,14 @@ func (p *Pipeline) For(subject appspan.Subject) *Pipeline {
 	return &view
 }
 
+// Of returns a view in which names mean environments of a team; see
+// [Environments.Of].
+func (p *Pipeline) Of(team string) *Pipeline {
+	view := *p
+	view.environments = p.environments.Of(team)
+	return &view
+}
+
 func (p *Pipeline) tell(s *Stage) {
 	if p.opts.OnStage == nil {
 		return
@@ -130,8 +138,8 @@ func newStageID() string { return strings.ToLower(rand.Text()[:20]) }
 
 // followerID is the ID of what follows a stage in an environment: the same each
 // time, so that it is begun once.
-func followerID(after *Stage, environment string) string {
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%s/%d/%s", after.ID, after.Attempt, environment)))
+func followerID(after *Stage, env environmentRef) string {
+	sum := sha256.Sum256([]byte(fmt.Sprintf("%s/%d/%s/%s", after.ID, after.Attempt, env.name, env.team)))
 	return hex.EncodeToString(sum[:10])
 }
 
@@ -173,25 +181,29 @@ func (p *Pipeline) Deploy(ctx context.Context, application, environment string, 
 	if in.Application, err = encodeApplication(named); err != nil {
 		return Stage{}, err
 	}
-	return p.start(ctx, Stage{Application: application, Environment: environment, Kind: KindDeploy}, in)
+	env, err := p.environments.Get(ctx, application, environment)
+	if err != nil {
+		return Stage{}, err
+	}
+	return p.start(ctx, &env, Stage{Kind: KindDeploy}, in)
 }
 
 // Promote begins to bring what runs in the environment before into this one; see
 // [Environments.PlanPromotion], and Deploy for the rest.
 func (p *Pipeline) Promote(ctx context.Context, application, environment string, opts *StageOptions) (Stage, error) {
-	s := Stage{Application: application, Environment: environment, Kind: KindPromote}
+	env, err := p.environments.Get(ctx, application, environment)
+	if err != nil {
+		return Stage{}, err
+	}
+	s := Stage{Kind: KindPromote}
 	if opts != nil {
 		s.Revision = opts.Revision
 	}
-	return p.start(ctx, s, opts.intent())
+	return p.start(ctx, &env, s, opts.intent())
 }
 
 // start writes a stage down.
-func (p *Pipeline) start(ctx context.Context, s Stage, in *stageIntent) (Stage, error) {
-	env, err := p.environments.Get(ctx, s.Application, s.Environment)
-	if err != nil {
-		return s, err
-	}
+func (p *Pipeline) start(ctx context.Context, env *Environment, s Stage, in *stageIntent) (Stage, error) {
 	if s.Kind == KindPromote && env.From == "" {
 		return s, fmt.Errorf("stage of %s: %w: nothing is promoted to it; deploy to it, or set From", env, appspan.ErrPrecondition)
 	}
@@ -204,7 +216,7 @@ func (p *Pipeline) start(ctx context.Context, s Stage, in *stageIntent) (Stage, 
 			return s, err
 		}
 	}
-	s.begin(&env, p.d.subject)
+	s.begin(env, p.d.subject)
 	s.ID = newStageID()
 	s, err = p.write(ctx, s, in)
 	if err != nil {
@@ -216,7 +228,8 @@ func (p *Pipeline) start(ctx context.Context, s Stage, in *stageIntent) (Stage, 
 
 // begin makes a stage what one is at its beginning.
 func (s *Stage) begin(env *Environment, subject appspan.Subject) {
-	s.Team, s.Subject, s.State, s.Attempt = env.Target.Team, subject, StagePlanning, 1
+	s.Application, s.Environment, s.Team = env.Application, env.Name, env.Target.Team
+	s.Subject, s.State, s.Attempt = subject, StagePlanning, 1
 	s.Created = time.Now().UTC()
 	s.Changed = s.Created
 }
@@ -318,7 +331,7 @@ func (p *Pipeline) Watch(ctx context.Context) iter.Seq2[Stage, error] {
 // environment, and what its [Gates] ask for. To approve twice is to approve once.
 func (p *Pipeline) Approve(ctx context.Context, application, id, planHash, comment string) (Stage, error) {
 	return p.say(ctx, application, id, appspan.VerbApprove, "approved", func(r *stageRecord) error {
-		env, _, err := p.environments.load(ctx, r.Application, r.Environment)
+		env, _, err := p.environments.load(ctx, r.environment())
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func (p *Pipeline) advance(ctx context.Context, r *stageRecord) (*stageRecord, e
 	if r.State.Over() {
 		return r, p.follow(ctx, r)
 	}
-	lease, err := p.leases.Try(ctx, "pipeline."+p.d.opts.Installation+"."+r.Application+"."+r.Environment)
+	lease, err := p.leases.Try(ctx, strings.Join([]string{"pipeline", p.d.opts.Installation, r.Application, r.Environment, r.Team}, "."))
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", r.Stage, err)
 	}
@@ -79,7 +79,7 @@ type stageWalk struct {
 
 // step does what is next; nil says that nothing is, for now.
 func (w *stageWalk) step(ctx context.Context, r *stageRecord) (*stageRecord, error) {
-	env, err := w.environments.Get(ctx, r.Application, r.Environment)
+	env, err := w.environments.get(ctx, r.environment())
 	if errors.Is(err, appspan.ErrNotFound) || errors.Is(err, appspan.ErrDenied) {
 		if r.State.applied() {
 			return w.fail(ctx, r, nil, err)
@@ -114,7 +114,7 @@ func (w *stageWalk) step(ctx context.Context, r *stageRecord) (*stageRecord, err
 // turn lets the stages of an environment come one after the other; it reports
 // whether this one has to wait, or has to make way.
 func (w *stageWalk) turn(ctx context.Context, r *stageRecord) (bool, *stageRecord, error) {
-	all, err := w.ofEnvironment(ctx, r.Application, r.Environment)
+	all, err := w.ofEnvironment(ctx, r.environment())
 	if err != nil {
 		return true, nil, err
 	}
@@ -183,23 +183,27 @@ func (p *Pipeline) plan(ctx context.Context, r *stageRecord) (*Plan, *Promotion,
 	if err != nil {
 		return nil, nil, err
 	}
+	env, err := p.environments.get(ctx, r.environment())
+	if err != nil {
+		return nil, nil, err
+	}
 	switch r.Kind {
 	case KindDeploy:
 		app, err := decodeApplication(in.Application)
 		if err != nil {
 			return nil, nil, err
 		}
-		plan, err := p.environments.planDeploy(ctx, r.Application, r.Environment, app, &PlanOptions{Answers: in.Answers, DataLoss: in.DataLoss})
+		plan, err := p.environments.planDeploy(ctx, &env, app, &PlanOptions{Answers: in.Answers, DataLoss: in.DataLoss})
 		return plan, nil, err
 	case KindPromote:
-		promotion, err := p.environments.PlanPromotion(ctx, r.Application, r.Environment, &PromotionOptions{Revision: r.Revision,
+		promotion, err := p.environments.planPromotion(ctx, &env, &PromotionOptions{Revision: r.Revision,
 			Decisions: in.Decisions, Defaults: in.Defaults, Answers: in.Answers, DataLoss: in.DataLoss})
 		if err != nil {
 			return nil, promotion, err
 		}
 		return promotion.Plan, promotion, nil
 	case KindImage:
-		plan, err := p.planImage(ctx, r)
+		plan, err := p.planImage(ctx, r, &env)
 		return plan, nil, err
 	}
 	return nil, nil, fmt.Errorf("%s: %w: kind %q", r.Stage, appspan.ErrUnsupported, r.Kind)
@@ -412,7 +416,7 @@ func (s *Stage) target(env *Environment) Target {
 
 // toRollBack brings back what was there before.
 func (w *stageWalk) toRollBack(ctx context.Context, r *stageRecord) (*stageRecord, error) {
-	env, _, err := w.environments.load(ctx, r.Application, r.Environment)
+	env, _, err := w.environments.load(ctx, r.environment())
 	if err != nil {
 		return w.later(ctx, r, err)
 	}
@@ -474,13 +478,20 @@ func (p *Pipeline) follow(ctx context.Context, r *stageRecord) error {
 		if !env.Auto || env.From != r.Environment {
 			continue
 		}
-		id := followerID(&r.Stage, env.Name)
+		from, err := view.environments.from(ctx, &env)
+		if err != nil {
+			return err
+		}
+		if from.ref() != r.environment() {
+			continue // another team's of the same name
+		}
+		id := followerID(&r.Stage, env.ref())
 		if _, err := view.load(ctx, r.Application, id); err == nil {
 			continue
 		} else if !errors.Is(err, appspan.ErrNotFound) {
 			return err
 		}
-		s := Stage{ID: id, Application: r.Application, Environment: env.Name, Kind: KindPromote, After: r.ID, Depth: r.Depth + 1, Revision: r.uniform()}
+		s := Stage{ID: id, Kind: KindPromote, After: r.ID, Depth: r.Depth + 1, Revision: r.uniform()}
 		s.begin(&env, r.Subject)
 		s.NotBefore = r.Ended.Add(env.Gates.Soak)
 		if s, err = view.write(ctx, s, &stageIntent{}); err != nil {
@@ -500,7 +511,7 @@ func (p *Pipeline) follow(ctx context.Context, r *stageRecord) error {
 
 // newerIn reports whether a newer stage is done in the same environment.
 func (p *Pipeline) newerIn(ctx context.Context, s *Stage) (bool, error) {
-	all, err := p.ofEnvironment(ctx, s.Application, s.Environment)
+	all, err := p.ofEnvironment(ctx, s.environment())
 	return slices.ContainsFunc(all, func(r *stageRecord) bool { return r.State == StageDone && compareStages(&r.Stage, s) > 0 }), err
 }
 
@@ -517,11 +528,7 @@ func (s *Stage) uniform() int {
 }
 
 // planImage plans to give components another image.
-func (p *Pipeline) planImage(ctx context.Context, r *stageRecord) (*Plan, error) {
-	env, err := p.environments.Get(ctx, r.Application, r.Environment)
-	if err != nil {
-		return nil, err
-	}
+func (p *Pipeline) planImage(ctx context.Context, r *stageRecord, env *Environment) (*Plan, error) {
 	here, err := p.d.present(ctx, Source{Application: r.Application, Target: env.Target})
 	if err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func (p *Pipeline) follows(ctx context.Context, env *Environment, f Follow, name
 	if err := p.environments.authorize(ctx, appspan.VerbUpdate, env); err != nil {
 		return Stage{}, err
 	}
-	all, err := p.ofEnvironment(ctx, env.Application, env.Name)
+	all, err := p.ofEnvironment(ctx, env.ref())
 	if err != nil {
 		return Stage{}, err
 	}
@@ -84,5 +84,5 @@ func (p *Pipeline) follows(ctx context.Context, env *Environment, f Follow, name
 		}
 		break
 	}
-	return p.start(ctx, Stage{Application: env.Application, Environment: env.Name, Kind: KindImage, Image: name, Component: f.Component}, &stageIntent{})
+	return p.start(ctx, env, Stage{Kind: KindImage, Image: name, Component: f.Component}, &stageIntent{})
 }

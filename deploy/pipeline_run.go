@@ -18,7 +18,7 @@ import (
 // fifty newer ones of their environment are. The error is that of records which
 // cannot be used.
 func (p *Pipeline) Run(ctx context.Context) error {
-	loop := &stageLoop{Pipeline: p, busy: map[string]bool{}, wake: make(chan struct{}, 1)}
+	loop := &stageLoop{Pipeline: p, busy: map[environmentRef]bool{}, wake: make(chan struct{}, 1)}
 	defer loop.wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,7 +53,7 @@ type stageLoop struct {
 	wake chan struct{}
 
 	mu   sync.Mutex
-	busy map[string]bool // environments at which this process is; true: something came meanwhile
+	busy map[environmentRef]bool // environments at which this process is; true: something came meanwhile
 }
 
 // listen wakes the loop when a stage is changed.
@@ -90,10 +90,10 @@ func (l *stageLoop) round(ctx context.Context) error {
 		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b *stageRecord) int { return compareStages(&a.Stage, &b.Stage) })
-	over, done := map[string]int{}, map[string]bool{}
-	open := map[string][]*stageRecord{}
+	over, done := map[environmentRef]int{}, map[environmentRef]bool{}
+	open := map[environmentRef][]*stageRecord{}
 	for _, r := range slices.Backward(all) {
-		place := r.Application + "/" + r.Environment
+		place := r.environment()
 		if !r.State.Over() {
 			open[place] = append(open[place], r)
 			continue
@@ -133,7 +133,7 @@ func (l *stageLoop) round(ctx context.Context) error {
 	return nil
 }
 
-func (l *stageLoop) enter(place string) bool {
+func (l *stageLoop) enter(place environmentRef) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, busy := l.busy[place]; busy {
@@ -144,7 +144,7 @@ func (l *stageLoop) enter(place string) bool {
 	return true
 }
 
-func (l *stageLoop) leave(place string) {
+func (l *stageLoop) leave(place environmentRef) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.busy[place] {

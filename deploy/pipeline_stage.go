@@ -150,6 +150,11 @@ const (
 
 func stageKey(application, id string) string { return stageKeys + application + "/" + id }
 
+// environment is the one that a stage is for.
+func (s *Stage) environment() environmentRef {
+	return environmentRef{team: s.Team, application: s.Application, name: s.Environment}
+}
+
 func (p *Pipeline) stageContext(s *Stage) []byte {
 	return []byte(strings.Join([]string{"stage", p.d.opts.Installation, s.Application, s.Environment, s.ID}, "\x00"))
 }
@@ -274,13 +279,13 @@ func (p *Pipeline) stages(ctx context.Context, application string) iter.Seq2[*st
 }
 
 // ofEnvironment are the stages of an environment, the oldest first.
-func (p *Pipeline) ofEnvironment(ctx context.Context, application, environment string) ([]*stageRecord, error) {
+func (p *Pipeline) ofEnvironment(ctx context.Context, ref environmentRef) ([]*stageRecord, error) {
 	var out []*stageRecord
-	for r, err := range p.stages(ctx, application) {
+	for r, err := range p.stages(ctx, ref.application) {
 		if err != nil {
 			return nil, err
 		}
-		if r.Environment == environment {
+		if r.environment() == ref {
 			out = append(out, r)
 		}
 	}

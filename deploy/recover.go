@@ -234,12 +234,12 @@ func (d *Deployer) recoverOne(ctx context.Context, c *cluster.Cluster, p placed,
 	}
 	app.Environment = env.Name
 	app.Clusters[len(app.Clusters)-1].listed.Environment = env.Name
-	known := found.environments[env.key()]
+	known := found.environments[env.ref().key()]
 	if known.stored == nil || deployed.After(known.deployed) {
 		known.stored, known.deployed = env, deployed
 	}
 	known.clusters = append(known.clusters, c.Name())
-	found.environments[env.key()] = known
+	found.environments[env.ref().key()] = known
 	return nil
 }
 
@@ -261,7 +261,7 @@ func (e *Environments) putBack(ctx context.Context, f foundEnvironment, r *Recov
 	if err != nil {
 		return err
 	}
-	_, err = e.records.Put(ctx, env.key(), data, "")
+	_, err = e.records.Put(ctx, env.ref().key(), data, "")
 	switch {
 	case err == nil:
 		r.Restored = append(r.Restored, env.String())

@@ -19,6 +19,7 @@ import (
 type environment struct {
 	Application string `path:"application"`
 	Environment string `path:"environment"`
+	Of          string `query:"of" doc:"the team whose environment is meant, where several have one of that name"`
 }
 
 func (s *Server) environmentRoutes() []*route {
@@ -129,7 +130,7 @@ func (s *Server) listEnvironments(ctx context.Context, c *call, in *listEnvironm
 }
 
 func (s *Server) getEnvironment(ctx context.Context, c *call, in *environment) (client.Environment, error) {
-	env, err := c.Environments.Get(ctx, in.Application, in.Environment)
+	env, err := c.Environments.Of(in.Of).Get(ctx, in.Application, in.Environment)
 	if err != nil {
 		return client.Environment{}, err
 	}
@@ -158,6 +159,7 @@ func (s *Server) putEnvironment(ctx context.Context, c *call, in *putEnvironment
 		return client.Environment{}, err
 	}
 	made := false
+	envs = envs.Of(cmp.Or(env.Target.Team, in.Of))
 	err = envs.Change(ctx, in.Application, in.Environment, func(now *deploy.Environment) (deploy.Environment, error) {
 		if made = now == nil; made {
 			return env, nil
@@ -196,7 +198,7 @@ func (s *Server) deleteEnvironment(ctx context.Context, c *call, in *deleteEnvir
 	if err != nil {
 		return empty{}, err
 	}
-	return empty{}, envs.Delete(ctx, in.Application, in.Environment)
+	return empty{}, envs.Of(in.Of).Delete(ctx, in.Application, in.Environment)
 }
 
 type deployToEnvironmentIn struct {
@@ -210,7 +212,7 @@ func (s *Server) deployToEnvironment(ctx context.Context, c *call, in *deployToE
 	if err != nil {
 		return client.Planned{}, err
 	}
-	p, err := c.Environments.PlanDeploy(ctx, in.Application, in.Environment, app, nil)
+	p, err := c.Environments.Of(in.Of).PlanDeploy(ctx, in.Application, in.Environment, app, nil)
 	if err != nil {
 		return client.Planned{}, err
 	}
@@ -224,7 +226,7 @@ type promoteToEnvironmentIn struct {
 }
 
 func (s *Server) promoteToEnvironment(ctx context.Context, c *call, in *promoteToEnvironmentIn) (client.Planned, error) {
-	p, err := c.Environments.PlanPromotion(ctx, in.Application, in.Environment, promotionOptions(&in.Body))
+	p, err := c.Environments.Of(in.Of).PlanPromotion(ctx, in.Application, in.Environment, promotionOptions(&in.Body))
 	return c.promoted(ctx, p, err, in.DryRun, in.Body.Seen)
 }
 
@@ -245,6 +247,7 @@ func (s *Server) beginStage(ctx context.Context, c *call, in *beginStageIn) (dep
 	}
 	o := &deploy.StageOptions{Answers: in.Body.Answers, Revision: in.Body.Revision, Decisions: in.Body.Decisions, Defaults: in.Body.Defaults, DataLoss: in.Body.DataLoss}
 	var stage deploy.Stage
+	pipeline = pipeline.Of(in.Of)
 	if in.Body.Document == nil {
 		stage, err = pipeline.Promote(ctx, in.Application, in.Environment, o)
 	} else {

@@ -258,32 +258,32 @@ func (c *Client) Environments(ctx context.Context, application string) iter.Seq2
 
 // Environment is one with what is its own, and its entity tag.
 func (c *Client) Environment(ctx context.Context, application, name string) (Environment, string, error) {
-	return tagged[Environment](ctx, c, get("environments", application, name))
+	return tagged[Environment](ctx, c, get("environments", application, name).param("of", c.of))
 }
 
 // PutEnvironment makes an environment, or changes the one that has the entity tag.
 func (c *Client) PutEnvironment(ctx context.Context, env Environment, etag string) (Environment, error) {
-	return one[Environment](ctx, c, put(env, "environments", env.Application, env.Name).match(etag))
+	return one[Environment](ctx, c, put(env, "environments", env.Application, env.Name).param("of", c.of).match(etag))
 }
 
 // DeleteEnvironment removes an environment; what runs goes on running.
 func (c *Client) DeleteEnvironment(ctx context.Context, application, name string) error {
-	return none(ctx, c, del("environments", application, name))
+	return none(ctx, c, del("environments", application, name).param("of", c.of))
 }
 
 // DeployTo begins to deploy to an environment, or plans it.
 func (c *Client) DeployTo(ctx context.Context, application, environment string, d Deployment, dryRun bool) (Planned, error) {
-	return one[Planned](ctx, c, post(d, "environments", application, environment, "deployments").flag("dryRun", dryRun))
+	return one[Planned](ctx, c, post(d, "environments", application, environment, "deployments").param("of", c.of).flag("dryRun", dryRun))
 }
 
 // PromoteTo begins to promote to an environment, or plans it.
 func (c *Client) PromoteTo(ctx context.Context, application, environment string, r PromotionRequest, dryRun bool) (Planned, error) {
-	return one[Planned](ctx, c, post(r, "environments", application, environment, "promotions").flag("dryRun", dryRun))
+	return one[Planned](ctx, c, post(r, "environments", application, environment, "promotions").param("of", c.of).flag("dryRun", dryRun))
 }
 
 // BeginStage begins to bring something through the gates of an environment.
 func (c *Client) BeginStage(ctx context.Context, application, environment string, r StageRequest) (deploy.Stage, error) {
-	return one[deploy.Stage](ctx, c, post(r, "environments", application, environment, "stages"))
+	return one[deploy.Stage](ctx, c, post(r, "environments", application, environment, "stages").param("of", c.of))
 }
 
 // Stages yields what is on its way, and what was of late.

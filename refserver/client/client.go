@@ -40,6 +40,7 @@ type Options struct {
 type Client struct {
 	base *url.URL
 	opts Options
+	of   string // whose environments
 }
 
 // Format writes the options without the token, for every verb.
@@ -100,6 +101,14 @@ func redactedAddress(address string) string {
 func (c *Client) ForTeam(team string) *Client {
 	view := *c
 	view.opts.Team = team
+	return &view
+}
+
+// Of returns a client whose calls about an environment mean that of a team, where
+// several teams have one of that name.
+func (c *Client) Of(team string) *Client {
+	view := *c
+	view.of = team
 	return &view
 }
 

@@ -5,6 +5,7 @@ import {known, t} from './i18n.js';
 import {Age, Ask, Conflicts, Data, Dialog, Empty, Field, Link, Plan, Planned, Trouble, announce, dnsLabel, go, html} from './ui.js';
 
 const part = encodeURIComponent;
+const pathOf = (e, rest = '') => `/environments/${part(e.application)}/${part(e.name)}${rest}${query({of: e.target?.team})}`;
 
 export function Environments({application}) {
   const list = useData('/environments' + query({application}), ['stage', 'operation']);
@@ -12,20 +13,20 @@ export function Environments({application}) {
   const [ask, setAsk] = useState(null);
   const [error, fail] = useState(null);
   const begin = async (e) => {
-    try { await send('POST', `/environments/${part(e.application)}/${part(e.name)}/stages`, {}); go('/stages'); } catch (x) { fail(x); }
+    try { await send('POST', pathOf(e, '/stages'), {}); go('/stages'); } catch (x) { fail(x); }
   };
   return html`<h1 tabindex="-1">${t('environments')}${application && ' · ' + application}</h1><${Trouble} error=${error} />
     <p class="actions"><button onClick=${() => setAsk({})} data-test="environment-add">${t('addEnvironment')}</button></p>
     <${Data} from=${list}>${(value) => value.items.length === 0 ? html`<${Empty}>${t('noEnvironments')}<//>` : html`<ul class="grid">${value.items.map((e) => html`<li class="card" data-test="environment"><h2><${Link} to=${'/environments/' + part(e.application)}>${e.application}<//> · ${e.name}</h2>
-      <p>${(e.target?.clusters || []).join(', ')} / ${e.target?.namespace}</p>
-      ${e.from && html`<p class="dim">${t('promotesFrom', {from: e.from})}</p>`}
+      <p>${(e.target?.clusters || []).join(', ')} / ${e.target?.namespace}${e.target?.team && ` · ${e.target.team}`}</p>
+      ${e.from && html`<p class="dim">${t('promotesFrom', {from: e.fromTeam ? `${e.fromTeam}: ${e.from}` : e.from})}</p>`}
       ${e.gates?.approvals > 0 && html`<p class="dim">${t('nApprovals', {n: e.gates.approvals})}</p>`}
       ${e.target?.namespace && html`<p><${Link} to=${`/applications/${part(e.target.namespace)}/${part(e.application)}`}>${t('whatRuns')}<//></p>`}
-      ${e.from && html`<p class="actions"><button data-test=${'promote-' + e.name} onClick=${() => set({title: t('promoteTo', e), ask: {method: 'POST', path: `/environments/${part(e.application)}/${part(e.name)}/promotions`, body: {}}})}>${t('promote')}</button>
+      ${e.from && html`<p class="actions"><button data-test=${'promote-' + e.name} onClick=${() => set({title: t('promoteTo', e), ask: {method: 'POST', path: `/environments/${part(e.application)}/${part(e.name)}/promotions`, query: e.target?.team ? {of: e.target.team} : {}, body: {}}})}>${t('promote')}</button>
       <button data-test=${'stage-' + e.name} onClick=${() => begin(e)}>${t('beginStage')}</button></p>`}
       <p><button class="plain" onClick=${() => setAsk({remove: e})} data-test=${'environment-remove-' + e.name}>${t('delete')}…</button></p></li>`)}</ul>`}<//>
     ${plan && html`<${Planned} ...${plan} close=${() => set(null)} />`}
-    ${ask?.remove && html`<${Ask} title=${t('removeEnvironment', ask.remove)} close=${() => { setAsk(null); list.again(); }} action=${t('delete')} danger send=${() => send('DELETE', `/environments/${part(ask.remove.application)}/${part(ask.remove.name)}`)} />`}
+    ${ask?.remove && html`<${Ask} title=${t('removeEnvironment', ask.remove)} close=${() => { setAsk(null); list.again(); }} action=${t('delete')} danger send=${() => send('DELETE', pathOf(ask.remove))} />`}
     ${ask && !ask.remove && html`<${NewEnvironment} application=${application} close=${() => { setAsk(null); list.again(); }} />`}`;
 }
 
@@ -36,14 +37,14 @@ function NewEnvironment({application, close}) {
   const [name, choose] = useState(application || '');
   const [picked, pick] = useState([]);
   const names = [...new Set((apps.value?.items || []).map((a) => a.application))].sort();
-  const from = (envs.value?.items || []).filter((e) => e.application === name);
+  const from = [...new Set((envs.value?.items || []).filter((e) => e.application === name).map((e) => e.name))];
   return html`<${Ask} title=${t('addEnvironment')} close=${close} action=${t('add')} test="environment-form" send=${(f) => request('PUT', `/environments/${part(name)}/${part(f.name)}`,
     {target: {clusters: picked, namespace: f.namespace, ...(f.team ? {team: f.team} : {})}, ...(f.from ? {from: f.from} : {}), ...(Number(f.approvals) ? {gates: {approvals: Number(f.approvals)}} : {}), auto: !!f.auto, rollBack: !!f.rollBack})}>
     <${Field} label=${t('application')}><input list="applications" required value=${name} onInput=${(e) => choose(e.target.value)} data-test="environment-application" /><datalist id="applications">${names.map((n) => html`<option value=${n} />`)}</datalist><//>
     <${Field} label=${t('name')}><input name="name" required pattern=${dnsLabel} data-test="environment-name" /><//>
     <div class="picks" role="group" aria-label=${t('clusters')}>${(clusters.value?.items || []).map((c) => html`<label class="pick"><input type="checkbox" checked=${picked.includes(c.name)} data-test=${'environment-on-' + c.name} onChange=${(e) => pick(e.target.checked ? [...picked, c.name] : picked.filter((x) => x !== c.name))} /> ${c.name}</label>`)}</div>
     <${Field} label=${t('namespace')}><input name="namespace" required data-test="environment-namespace" /><//><${Field} label=${t('team')}><input name="team" defaultValue=${actingFor()} /><//>
-    <${Field} label=${t('from')}><select name="from" data-test="environment-from"><option value="">${t('fromNothing')}</option>${from.map((e) => html`<option>${e.name}</option>`)}</select><//>
+    <${Field} label=${t('from')}><select name="from" data-test="environment-from"><option value="">${t('fromNothing')}</option>${from.map((n) => html`<option>${n}</option>`)}</select><//>
     <${Field} label=${t('approvals')}><input name="approvals" type="number" min="0" max="20" defaultValue="0" /><//>
     <label class="check"><input type="checkbox" name="auto" /> ${t('auto')}</label><label class="check"><input type="checkbox" name="rollBack" /> ${t('rollBack')}</label><//>`;
 }
