@@ -149,9 +149,7 @@ func (s *Server) nowhere(w http.ResponseWriter, r *http.Request, handler http.Ha
 	handler.ServeHTTP(probe, r)
 	if probe.status == http.StatusMethodNotAllowed && probe.header.Get("Allow") != "OPTIONS" { // which all of the API has
 		w.Header().Set("Allow", probe.header.Get("Allow"))
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		_, _ = fmt.Fprintf(w, `{"type":"%smethod-not-allowed","title":"This cannot be done with it","status":405,"detail":"allowed are %s"}`+"\n", ProblemType, probe.header.Get("Allow"))
+		s.fail(w, r, fmt.Errorf("%w: allowed are %s", errMethod, probe.header.Get("Allow")))
 		return
 	}
 	s.fail(w, r, fmt.Errorf("%w: nothing is at this path; /openapi.json lists what is", appspan.ErrNotFound))

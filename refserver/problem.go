@@ -27,6 +27,7 @@ var (
 	errTooLarge             = errors.New("the body is too large")
 	errPreconditionRequired = errors.New("If-Match is missing")
 	errUnsupportedMedia     = errors.New("unsupported media type")
+	errMethod               = errors.New("it has no such method")
 	errAnswered             = errors.New("it is answered already")
 )
 
@@ -46,6 +47,7 @@ func categories() []category {
 		{errTooLarge, "too-large", "The body is too large", http.StatusRequestEntityTooLarge},
 		{errPreconditionRequired, "precondition-required", "Say which version you changed", http.StatusPreconditionRequired},
 		{errUnsupportedMedia, "unsupported-media-type", "The body is of a type that is not read here", http.StatusUnsupportedMediaType},
+		{errMethod, "method-not-allowed", "This cannot be done with it", http.StatusMethodNotAllowed},
 		{appspan.ErrInvalid, "invalid", "The request is not valid", http.StatusBadRequest},
 		{appspan.ErrDenied, "denied", "You may not do this", http.StatusForbidden},
 		{appspan.ErrNotFound, "not-found", "It does not exist", http.StatusNotFound},
