@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/appspan-dev/appspan"
@@ -40,7 +41,7 @@ type localRuns struct {
 // localRun is what an apply in this process need not read back.
 type localRun struct {
 	plan   *Plan // with what was rendered
-	result *Result
+	result atomic.Pointer[Result]
 }
 
 func (l *localRuns) get(id string) *localRun {
@@ -75,7 +76,7 @@ func (d *Deployer) operate(ctx context.Context, p *Plan, direct bool, o ApplyOpt
 	events := newDispatcher(o.OnEvent)
 	op, err = j.Execute(ctx, op.ID, &journal.ExecuteOptions{OnEvent: events.send})
 	events.close()
-	result := run.result
+	result := run.result.Load()
 	if result == nil { // another process has executed it
 		var corrupt error
 		if result, corrupt = d.ResultOf(op); corrupt != nil {
@@ -116,7 +117,7 @@ func (d *Deployer) handle(ctx context.Context, r *journal.Run) error {
 		return clusterStep(ctx, r, name, do)
 	})
 	events.close()
-	local.result = result
+	local.result.Store(result)
 	if err := r.SetOutcome(result.slim()); err != nil {
 		return errors.Join(result.err(), err)
 	}

@@ -137,10 +137,7 @@ func (a *applier) remove(ctx context.Context) error {
 	if l.state.record != nil {
 		a.record = l.state.record.clone()
 		a.record.Removing = true
-		limited, cancel := draining(ctx)
-		err := a.writeRecord(limited)
-		cancel()
-		if err != nil {
+		if err := a.announce(ctx); err != nil {
 			return err
 		}
 	}
@@ -162,6 +159,27 @@ func (a *applier) remove(ctx context.Context) error {
 		return err
 	}
 	return a.forget(ctx)
+}
+
+// announce writes down that a removal has begun. A record that goes with its
+// namespace, because the removal before this one came that far, needs no more to
+// be said.
+func (a *applier) announce(ctx context.Context) error {
+	l := a.fresh.work.live
+	going := l.namespace != nil && l.namespace.Deleting
+	if going && !a.plan.intent.Recycle {
+		return nil
+	}
+	ctx, cancel := draining(ctx)
+	defer cancel()
+	err := a.writeRecord(ctx)
+	if errors.Is(err, appspan.ErrConflict) && !a.plan.intent.Recycle {
+		if _, gone := a.cluster.Get(ctx, l.state.parent.Ref); errors.Is(gone, appspan.ErrNotFound) {
+			l.state.parent = driver.Object{Ref: l.state.parent.Ref}
+			return nil
+		}
+	}
+	return err
 }
 
 // listKept names the claims that an earlier removal left.
