@@ -103,7 +103,7 @@ func read[T any](ctx context.Context, c *Cluster, apiVersion, kind string, shape
 	case errors.Is(err, appspan.ErrDenied), errors.Is(err, appspan.ErrUnsupported):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("%ss: %w", kind, err)
+		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
 	return shapes, nil
 }

@@ -70,7 +70,7 @@ func (w Welcome) Err() error {
 	case Exhausted:
 		category = appspan.ErrExhausted
 	}
-	return fmt.Errorf("the hub refuses this agent: %w: %s", category, Printable(w.Message, 512))
+	return fmt.Errorf("the hub refuses this agent: %w: %s", category, Printable(strings.TrimPrefix(w.Message, category.Error()+": "), 512))
 }
 
 // Drain is what the hub writes on the control stream, the first one, when the
