@@ -80,6 +80,8 @@ func (s *Server) applicationRoutes() []*route {
 		op("GET", path+"/releases", "listReleases", tag, "Its releases, by cluster, the newest first", s.listReleases).asks("application", appspan.VerbRead),
 		op("GET", path+"/releases/{cluster}/{revision}", "getRelease", tag, "The application as it was released on a cluster", s.getRelease).asks("application", appspan.VerbRead),
 		op("GET", path+"/releases/{cluster}/{revision}/changes", "listReleaseChanges", tag, "What a release changed, of the one before or another one", s.listReleaseChanges).asks("application", appspan.VerbRead),
+		op("GET", path+"/document", "getDocument", tag, "The application as it is meant, to be changed: before answers, without secrets", s.getDocument).asks("application", appspan.VerbRead),
+		op("POST", path+"/edits", "editApplication", tag, "Change it as it is meant: what is left out of secrets, answers and bindings stays", s.editApplication).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbDeploy),
 		op("POST", path+"/rollbacks", "rollBack", tag, "Go back to an earlier release", s.rollBack).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbDeploy),
 		op("POST", path+"/commands", "runCommand", tag, "Start, stop, restart, scale, pause, resume, redeploy, or change images", s.runCommand).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbUpdate),
 		op("POST", path+"/copies", "copyApplication", tag, "Make a copy in another place", s.copyApplication).with(http.StatusAccepted).or(http.StatusOK).asks("application", appspan.VerbDeploy),

@@ -58,7 +58,7 @@ func TestEveryOperationHasAMethodOfTheClient(t *testing.T) {
 	named := map[string]string{ // where it is not the operation's own name
 		"getMe": "Me", "listTokens": "Tokens", "listLogins": "-", "beginSession": "-", "receiveHook": "-", // browsers and other programs
 		"listApplications": "Applications", "deployApplication": "Deploy", "getApplication": "Application", "removeApplication": "Remove", "listReleases": "Releases",
-		"getRelease": "Release", "listReleaseChanges": "ReleaseChanges", "runCommand": "Command", "copyApplication": "Copy", "promoteApplication": "Promote",
+		"getRelease": "Release", "getDocument": "Meant", "editApplication": "Edit", "listReleaseChanges": "ReleaseChanges", "runCommand": "Command", "copyApplication": "Copy", "promoteApplication": "Promote",
 		"listDependencies": "Dependencies", "listEvents": "Happenings", "getUsage": "Usage", "listEnvironments": "Environments", "getEnvironment": "Environment",
 		"deployToEnvironment": "DeployTo", "promoteToEnvironment": "PromoteTo", "listStages": "Stages", "getStage": "Stage", "getStagePlan": "StagePlan",
 		"listOperations": "Operations", "getOperation": "Operation", "streamEvents": "Events", "streamLogs": "Logs", "resumeLogs": "Logs", "forwardPort": "Forward",
@@ -149,7 +149,7 @@ func bodies() map[string]any {
 	document := map[string]any{"text": shop}
 	target := map[string]any{"clusters": []string{"a"}, "namespace": "blue", "team": "blue"}
 	return map[string]any{
-		"deployApplication": map[string]any{"document": document, "target": target}, "deployToEnvironment": map[string]any{"document": document},
+		"deployApplication": map[string]any{"document": document, "target": target}, "deployToEnvironment": map[string]any{"document": document}, "editApplication": map[string]any{"document": document},
 		"beginStage": map[string]any{"document": document}, "runCommand": map[string]any{"kind": "restart"}, "copyApplication": map[string]any{"name": "copy", "target": target},
 		"putEnvironment": map[string]any{"application": "shop", "name": "test", "target": target}, "purge": map[string]any{"clusters": []string{"a"}, "namespace": "blue"},
 		"recover": map[string]any{"clusters": []string{"a"}}, "imagePushed": map[string]any{"image": "registry.example.com/web:2"},

@@ -70,6 +70,26 @@ type Deployment struct {
 	Seen
 }
 
+// Meant is an application as it is meant, without secrets: what an [Edit] changes.
+type Meant struct {
+	Document Document                 `json:"document"`
+	Answers  map[string]appmodel.JSON `json:"answers,omitempty"`
+	Revision int                      `json:"revision"`
+}
+
+// Edit changes an application as it is meant. Secret values, answers and bindings
+// that it leaves out stay as they are.
+type Edit struct {
+	Document Document `json:"document"`
+	// Clusters are those on which it is changed, or to which it comes; none: all
+	// on which it is.
+	Clusters []string                 `json:"clusters,omitempty"`
+	Answers  map[string]appmodel.JSON `json:"answers,omitempty"`
+	Bindings []Binding                `json:"bindings,omitempty"`
+	DataLoss bool                     `json:"dataLoss,omitempty"`
+	Seen
+}
+
 // Seen is the plan that somebody has looked at: when it would be another one now,
 // nothing is done.
 type Seen struct {

@@ -161,6 +161,16 @@ func (c *Client) ReleaseChanges(ctx context.Context, namespace, name, cluster st
 	return pages[appmodel.Change](ctx, c, get("applications", namespace, name, "releases", cluster, fmt.Sprint(revision), "changes").number("from", from))
 }
 
+// Meant is an application as it is meant, to be changed.
+func (c *Client) Meant(ctx context.Context, namespace, name string, clusters ...string) (Meant, error) {
+	return one[Meant](ctx, c, get("applications", namespace, name, "document").param("cluster", clusters...))
+}
+
+// Edit begins to change an application as it is meant, or plans it.
+func (c *Client) Edit(ctx context.Context, namespace, name string, e Edit, dryRun bool) (Planned, error) {
+	return one[Planned](ctx, c, post(e, "applications", namespace, name, "edits").flag("dryRun", dryRun))
+}
+
 // RollBack begins a rollback, or plans it.
 func (c *Client) RollBack(ctx context.Context, namespace, name string, r RollbackRequest, dryRun bool) (Planned, error) {
 	return one[Planned](ctx, c, post(r, "applications", namespace, name, "rollbacks").flag("dryRun", dryRun))

@@ -1,7 +1,7 @@
 // What is somebody's own: tokens, and hooks that act for them.
 import {useState} from 'preact/hooks';
 import {actingFor, send, useData} from './api.js';
-import {stamp, t} from './i18n.js';
+import {known, stamp, t} from './i18n.js';
 import {Age, Ask, Data, Empty, Field, html} from './ui.js';
 
 const part = encodeURIComponent;
@@ -12,7 +12,7 @@ export function Account({me}) {
   const [ask, setAsk] = useState(null);
   const close = () => { setAsk(null); tokens.again(); hooks.again(); };
   return html`<h1 tabindex="-1">${t('account')} <small class="dim">${me.subject.id}</small></h1>
-    <p>${(me.teams || []).map((m) => html`<span class="badge">${m.displayName || m.team}: ${t('role.' + m.role)}</span> `)}</p>
+    <p>${(me.teams || []).map((m) => html`<span class="badge">${m.displayName || m.team}: ${known('role', m.role)}</span> `)}</p>
     <h2>${t('tokens')}</h2><p class="actions"><button onClick=${() => setAsk({kind: 'token'})} data-test="token-add">${t('addToken')}</button></p>
     <${Data} from=${tokens}>${(value) => value.items.length === 0 ? html`<${Empty}>${t('noTokens')}<//>` : html`<ul class="plainlist" data-test="tokens">${value.items.map((x) => html`<li><b>${x.description || x.id}</b> <span class="dim">${x.team || t('anyTeam')} · <${Age} at=${x.created} /> · ${t('expires')} ${stamp(x.expires)}</span> <button onClick=${() => setAsk({kind: 'revoke', x})}>${t('revoke')}</button></li>`)}</ul>`}<//>
     <h2>${t('hooks')}</h2><p>${t('hooksWhy')}</p><p class="actions"><button onClick=${() => setAsk({kind: 'hook'})} data-test="hook-add">${t('addHook')}</button></p>

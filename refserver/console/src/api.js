@@ -24,7 +24,9 @@ export async function request(method, path, body, headers = {}) {
   }
   const text = await answer.text();
   let value = null;
-  try { value = text ? JSON.parse(text) : null; } catch { value = {title: answer.statusText, status: answer.status}; }
+  let read = true;
+  try { value = text ? JSON.parse(text) : null; } catch { value = {}; read = false; }
+  if (answer.ok && !read) throw new Problem({title: answer.headers.get('Content-Type') || '?', status: answer.status, strange: true});
   if (answer.ok) {
     if (value && typeof value === 'object') Object.defineProperty(value, 'etag', {value: answer.headers.get('ETag'), enumerable: false});
     return value;
@@ -40,7 +42,7 @@ export const send = (method, path, body) => request(method, path, body, method =
 export function query(values) {
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(values)) for (const one of [].concat(v)) if (one !== '' && one != null && one !== false) q.append(k, one);
-  return q.size ? '?' + q : '';
+  return String(q) ? '?' + q : ''; // q.size is not everywhere yet
 }
 export const appPath = (a) => `/applications/${encodeURIComponent(a.namespace)}/${encodeURIComponent(a.application)}`;
 // stream is an EventSource that ends with the page: browsers keep few connections
@@ -74,7 +76,7 @@ export function connect() {
   mine.onerror = () => {
     lost = true;
     tell('link', false);
-    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (wanted && mine === source) connect(); }, 5000);
+    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (wanted && mine === source) get('/me').catch(() => {}).finally(() => { if (wanted && mine === source) connect(); }); }, 5000); // who is not logged in any more is led there
   };
 }
 export function disconnect() { wanted = false; end(source); source = null; }

@@ -1,6 +1,6 @@
 // The list of applications, and one of them.
 import {useEffect, useRef, useState} from 'preact/hooks';
-import {appPath, end, query, stream, useData} from './api.js';
+import {appPath, end, get, query, stream, useData} from './api.js';
 import {ago, known, stamp, t} from './i18n.js';
 import {Age, Badge, Data, Dialog, Empty, Field, Leaf, Link, Pages, Planned, Trouble, go, html} from './ui.js';
 
@@ -18,10 +18,11 @@ export function Applications({search}) {
   const values = Object.fromEntries(filters.map((f) => [f, q.get(f) || '']));
   const list = useData('/applications' + query({...values, limit: 25, cursor: cursors.at(-1)}), ['application', 'operation']);
   const timer = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
   const set = (name, value) => { clearTimeout(timer.current); timer.current = setTimeout(() => { setCursors([]); go('/applications' + query({...values, [name]: value}), true); }, name === 'status' ? 0 : 250); };
   return html`<h1 tabindex="-1">${t('applications')}</h1><p><${Link} to="/deploy">${t('deploy')}<//> · <${Link} to="/recycled" data-test="nav-recycled">${t('recycled')}<//></p>
     <form class="filters" role="search" onSubmit=${(e) => e.preventDefault()}>${filters.map((f) => html`<${Field} label=${t(f)}>${f === 'status' ? html`<select data-test="filter-status" value=${values.status} onChange=${(e) => set('status', e.target.value)}><option value="">${t('any')}</option>${['Ready', 'Progressing', 'Degraded', 'Failed', 'Stopped', 'Unknown', 'Absent'].map((v) => html`<option value=${v}>${known('value', v)}</option>`)}</select>` : html`<input type=${f === 'search' ? 'search' : 'text'} defaultValue=${values[f]} data-test=${'filter-' + f} onInput=${(e) => set(f, e.target.value.trim())} />`}<//>`)}</form>
-    <${Data} from=${list}>${(value) => value.items.length === 0 ? html`<${Empty}>${Object.values(values).some(Boolean) ? t('noMatch') : html`${t('noApplications')} <${Link} to="/deploy">${t('deployOne')}<//>`}<//>` : html`<div class="table" tabindex="0" role="region" aria-label=${t('applications')}><table data-test="applications"><thead><tr><th scope="col">${t('name')}</th><th scope="col">${t('namespace')}</th><th scope="col">${t('status')}</th><th scope="col">${t('clusters')}</th><th scope="col">${t('environment')}</th><th scope="col">${t('team')}</th></tr></thead><tbody>
+    <${Data} from=${list}>${(value) => value.items.length === 0 ? html`<${Empty}>${Object.values(values).some(Boolean) ? t('noMatch') : html`${t('noApplications')} <${Link} to="/deploy">${t('deployOne')}<//>`}<//><${Pages} cursors=${cursors} turn=${setCursors} />` : html`<div class="table" tabindex="0" role="region" aria-label=${t('applications')}><table data-test="applications"><thead><tr><th scope="col">${t('name')}</th><th scope="col">${t('namespace')}</th><th scope="col">${t('status')}</th><th scope="col">${t('clusters')}</th><th scope="col">${t('environment')}</th><th scope="col">${t('team')}</th></tr></thead><tbody>
       ${value.items.map((a) => html`<tr key=${linkTo(a)}><th scope="row"><${Link} to=${linkTo(a)} data-test="application">${a.application}<//>${a.operation && html` <${Link} to=${'/operations/' + a.operation} class="badge progressing">${t('underWay')}<//>`}</th><td>${a.namespace}</td><td><${Badge} value=${a.status?.worst} /></td><td>${a.clusters?.map((c) => c.cluster).join(', ')}</td><td>${a.environment}</td><td>${a.team}</td></tr>`)}</tbody></table></div>
       <${Pages} cursors=${cursors} turn=${setCursors} next=${value.next} />`}<//>`;
 }
@@ -60,13 +61,13 @@ function Status({app}) {
     <${Causes} of=${c} /><ul>${(c.components || []).map((p) => html`<li data-test="component"><b>${p.id}</b> <${Badge} value=${p.value} /> <span class="dim">${p.kind} ${p.message}</span><${Causes} of=${p} /></li>`)}</ul></li>`)}</ul>`;
 }
 
-function Releases({path, plan}) {
+function Releases({app, path, plan}) {
   const list = useData(path + '/releases', ['operation']);
   const [at, set] = useState(null);
-  return html`<${Data} from=${list}>${(value) => Object.entries(value).map(([cluster, releases]) => html`<h2>${cluster}</h2><div class="table" tabindex="0" role="region" aria-label=${cluster}><table data-test="releases"><thead><tr><th scope="col">${t('release')}</th><th scope="col">${t('what')}</th><th scope="col">${t('state')}</th><th scope="col">${t('when')}</th><th scope="col">${t('who')}</th><th scope="col">${t('actions')}</th></tr></thead><tbody>
+  return html`<${Data} from=${list}>${(value) => html`${(app.clusters || []).filter((c) => !(c.cluster in value)).map((c) => html`<p class="next">${c.cluster}: ${t('noAnswer')}</p>`)}${Object.entries(value).map(([cluster, releases]) => html`<h2>${cluster}</h2><div class="table" tabindex="0" role="region" aria-label=${cluster}><table data-test="releases"><thead><tr><th scope="col">${t('release')}</th><th scope="col">${t('what')}</th><th scope="col">${t('state')}</th><th scope="col">${t('when')}</th><th scope="col">${t('who')}</th><th scope="col">${t('actions')}</th></tr></thead><tbody>
     ${releases.map((r, i) => html`<tr><th scope="row">${r.revision}</th><td>${known('kind', r.kind)}</td><td>${known('release', r.state)} <span class="dim">${r.message}</span></td><td><${Age} at=${r.started} /></td><td>${r.subject}</td><td>
       ${r.revision > 1 && html`<button onClick=${() => set({cluster, revision: r.revision})} data-test="release-changes">${t('changes')}</button>`}
-      ${i > 0 && html`<button onClick=${() => plan({title: t('backTo', r), ask: {method: 'POST', path: path + '/rollbacks', body: {revision: r.revision, clusters: [cluster]}}})} data-test="release-rollback">${t('backTo', r)}</button>`}</td></tr>`)}</tbody></table></div>`)}<//>
+      ${i > 0 && html`<button onClick=${() => plan({title: t('backTo', r), ask: {method: 'POST', path: path + '/rollbacks', body: {revision: r.revision, clusters: [cluster]}}})} data-test="release-rollback">${t('backTo', r)}</button>`}</td></tr>`)}</tbody></table></div>`)}`}<//>
     ${at && html`<${Dialog} title=${`${at.cluster} · ${t('revision', at)}`} close=${() => set(null)} test="changes-dialog"><div class="scroll" tabindex="0"><${Changes} path=${`${path}/releases/${at.cluster}/${at.revision}/changes`} /></div><//>`}`;
 }
 function Changes({path}) {
@@ -75,7 +76,7 @@ function Changes({path}) {
 }
 function Events({path}) {
   const list = useData(path + '/events', ['application']);
-  return html`<${Data} from=${list}>${(value) => (value.events || []).length === 0 ? html`<${Empty}>${t('noEvents')}<//>` : html`<ul class="plainlist" data-test="events">${value.events.map((e) => html`<li><${Age} at=${e.last} /> <b>${e.cluster}</b> ${e.object?.kind} ${e.object?.name} <b>${e.reason}</b> ${e.count > 1 ? `×${e.count}` : ''} ${e.message}</li>`)}</ul>`}<//>`;
+  return html`<${Data} from=${list}>${(value) => html`${value.missing?.map((m) => html`<p class="next">${m.cluster}: ${m.error}</p>`)}${(value.events || []).length === 0 ? value.missing?.length ? '' : html`<${Empty}>${t('noEvents')}<//>` : html`<ul class="plainlist" data-test="events">${value.events.map((e) => html`<li><${Age} at=${e.last} /> <b>${e.cluster}</b> ${e.object?.kind} ${e.object?.name} <b>${e.reason}</b> ${e.count > 1 ? `×${e.count}` : ''} ${e.message}</li>`)}</ul>`}`}<//>`;
 }
 function Logs({app, path}) {
   const [lines, set] = useState([]);
@@ -89,14 +90,15 @@ function Logs({app, path}) {
     const show = () => { timer = 0; set(kept); };
     const source = stream(path + '/logs' + query({follow, tail: 200, component}));
     source.addEventListener('line', (e) => { kept = [...kept.slice(-1999), JSON.parse(e.data)]; timer ||= setTimeout(show, 100); });
-    source.addEventListener('problem', (e) => { fail(JSON.parse(e.data)); });
+    source.addEventListener('problem', (e) => { fail(JSON.parse(e.data)); end(source); });
     source.addEventListener('end', () => end(source));
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) get(path + '/logs' + query({tail: 1, component})).catch((e) => { if (!e.strange) fail(e); }); };
     return () => { clearTimeout(timer); end(source); };
   }, [path, component, follow]);
   useEffect(() => { if (follow && box.current) box.current.scrollTop = box.current.scrollHeight; }, [lines]);
   const components = [...new Set((app.status?.clusters || []).flatMap((c) => (c.components || []).map((p) => p.id)))];
   return html`<div class="filters"><${Field} label=${t('component')}><select value=${component} onChange=${(e) => choose(e.target.value)} data-test="log-component"><option value="">${t('any')}</option>${components.map((c) => html`<option>${c}</option>`)}</select><//><label class="check"><input type="checkbox" checked=${follow} onChange=${(e) => setFollow(e.target.checked)} data-test="log-follow" /> ${t('follow')}</label></div>
-    <${Trouble} error=${error} /><pre class="log" ref=${box} tabindex="0" role="log" aria-live="off" aria-label=${t('tab.logs')} data-test="log">${lines.map((l) => html`<div><span class="dim">${l.time ? new Date(l.time).toLocaleTimeString() : ''} ${l.cluster}/${l.component}</span> ${l.text}</div>`)}${!lines.length && !error && t('noLines')}</pre>`;
+    <${Trouble} error=${error} /><pre class="log" ref=${box} tabindex="0" role="log" aria-live="off" aria-label=${t('tab.logs')} data-test="log">${lines.map((l) => html`<div><span class="dim">${l.time ? new Date(l.time).toLocaleTimeString() : ''} ${l.cluster}/${l.component}</span> ${l.kind && html`<em>${known('line', l.kind)}</em> `}${l.text}</div>`)}${!lines.length && !error && t('noLines')}</pre>`;
 }
 function Drift({path, plan}) {
   const drift = useData(path + '/drift');
@@ -121,7 +123,7 @@ function ActionForm({kind, app, path, close, plan, command}) {
     ${kind === 'scale' && html`${which}<${Field} label=${t('replicas')}><input name="replicas" type="number" min="0" max="1000" required data-test="form-replicas" /><//>`}
     ${kind === 'image' && html`${which}<${Field} label=${t('image')}><input name="image" required data-test="form-image" /><//>`}
     ${kind === 'rollback' && html`<${Field} label=${t('release')} hint=${t('emptyIsBefore')}><input name="revision" type="number" min="1" data-test="form-revision" /><//>`}
-    ${kind === 'copy' && html`<${Field} label=${t('name')}><input name="name" defaultValue=${app.application} data-test="form-name" /><//><${Field} label=${t('namespace')}><input name="namespace" required data-test="form-namespace" /><//><${Field} label=${t('clusters')}><input name="clusters" required defaultValue=${app.clusters.map((c) => c.cluster).join(', ')} data-test="form-clusters" /><//><label class="check"><input type="checkbox" name="data" data-test="form-data" /> ${t('withData')}</label>`}
+    ${kind === 'copy' && html`<${Field} label=${t('name')}><input name="name" defaultValue=${app.application} data-test="form-name" /><//><${Field} label=${t('namespace')}><input name="namespace" required data-test="form-namespace" /><//><${Field} label=${t('clusters')}><input name="clusters" required defaultValue=${app.clusters.filter((c) => !c.recycled).map((c) => c.cluster).join(', ')} data-test="form-clusters" /><//><label class="check"><input type="checkbox" name="data" data-test="form-data" /> ${t('withData')}</label>`}
     ${kind === 'remove' && html`<label class="check"><input type="checkbox" name="recycle" checked data-test="form-recycle" /> ${t('mayComeBack')}</label><label class="check"><input type="checkbox" name="data" data-test="form-data" /> ${t('dataToo')}</label>`}
     <footer><button type="button" onClick=${close} data-test="form-cancel">${t('cancel')}</button><button class="primary" data-test="form-plan">${t('showPlan')}</button></footer></form><//>`;
 }

@@ -68,6 +68,10 @@ export function ClusterPage({name, me}) {
     fail(null);
     try { await request(method, path(name) + to, body, headers); announce(t('done')); one.again(); } catch (e) { fail(e); }
   };
+  const cordon = async (n) => {
+    await act('PATCH', '/nodes/' + encodeURIComponent(n.name), {unschedulable: !n.unschedulable});
+    await act('POST', '/checks', {}); // what is shown is what was read last
+  };
   const here = (fleet.apps.value?.items || []).filter((a) => a.clusters?.some((x) => x.cluster === name));
   return html`<h1 tabindex="-1">${name} <${Badge} value=${one.value?.health} kind="health" /></h1><${Trouble} error=${error} /><${Data} from=${one}>${(c) => html`
     <div class="actions" role="group" aria-label=${t('actions')}><button onClick=${() => act('POST', '/checks', {})} data-test="cluster-check">${t('checkNow')}</button>
@@ -79,7 +83,7 @@ export function ClusterPage({name, me}) {
       ${c.info?.storageClasses?.length > 0 && html`<p>${t('storageClasses')}: ${c.info.storageClasses.map((x) => x.name + (x.default ? ' ★' : '')).join(', ')}</p>`}</section>
     ${c.inspection && html`<h2>${t('capacity')}</h2><${Capacity} of=${c.inspection.capacity} />
       <h2>${t('nodes')}</h2>${!c.inspection.nodes?.length ? html`<${Empty}>${t('noNodes')}<//>` : html`<div class="table" tabindex="0" role="region" aria-label=${t('nodes')}><table data-test="nodes"><thead><tr><th scope="col">${t('name')}</th><th scope="col">${t('status')}</th><th scope="col">CPU</th><th scope="col">${t('memory')}</th><th scope="col">Pods</th>${me.operator && html`<th scope="col">${t('actions')}</th>`}</tr></thead><tbody>${c.inspection.nodes.map((n) => html`<tr><th scope="row">${n.name} <span class="dim">${[n.architecture, n.kubelet].filter(Boolean).join(' ')}</span></th><td><${Badge} value=${n.ready ? 'ready' : 'unreachable'} kind="node" /> ${n.unschedulable && html`<span class="badge stopped">${t('cordoned')}</span>`} ${n.problems?.join(', ')}</td>
-        <td>${amount(n.capacity?.requested?.cpu) ?? '0'} / ${amount(n.capacity?.allocatable?.cpu)}</td><td>${amount(n.capacity?.requested?.memory) ?? '0'} / ${amount(n.capacity?.allocatable?.memory)}</td><td>${n.pods}</td>${me.operator && html`<td><button onClick=${() => act('PATCH', '/nodes/' + encodeURIComponent(n.name), {unschedulable: !n.unschedulable})}>${n.unschedulable ? t('uncordon') : t('cordon')}</button></td>`}</tr>`)}</tbody></table></div>`}`}
+        <td>${amount(n.capacity?.requested?.cpu) ?? '0'} / ${amount(n.capacity?.allocatable?.cpu)}</td><td>${amount(n.capacity?.requested?.memory) ?? '0'} / ${amount(n.capacity?.allocatable?.memory)}</td><td>${n.pods}</td>${me.operator && html`<td><button onClick=${() => cordon(n)}>${n.unschedulable ? t('uncordon') : t('cordon')}</button></td>`}</tr>`)}</tbody></table></div>`}`}
     <h2>${t('applications')}</h2>${here.length === 0 ? html`<${Empty}>${t('noApplications')}<//>` : html`<ul class="plainlist">${here.map((a) => html`<li><${Link} to=${linkTo(a)}>${a.namespace} / ${a.application}<//> <${Badge} value=${a.status?.clusters?.find((x) => x.name === name)?.value} /></li>`)}</ul>`}
     <h2>${t('history')}</h2><${Data} from=${past}>${(list) => html`<ul class="plainlist">${[...list.items].reverse().slice(0, 50).map((x) => html`<li><span class="dim">${stamp(x.at)}</span> <${Badge} value=${x.health} kind="health" /> ${x.reasons?.join('; ')}</li>`)}</ul>`}<//>
     ${ask === 'maintenance' && html`<${Ask} title=${t('maintenance')} close=${() => setAsk('')} action=${t('save')} send=${async (f) => { await request('PATCH', path(name), {maintenance: f.why}, {'If-Match': '*'}); one.again(); }}><${Field} label=${t('why')}><input name="why" required data-test="maintenance-why" /><//><//>`}

@@ -1,6 +1,6 @@
 // Deploying what somebody wrote.
 import {useEffect, useRef, useState} from 'preact/hooks';
-import {actingFor, get, send, useData} from './api.js';
+import {actingFor, get, query, send, useData} from './api.js';
 import {t} from './i18n.js';
 import {Empty, Faults, Field, Loading, Planned, Trouble, announce, html} from './ui.js';
 
@@ -8,13 +8,14 @@ const example = 'services:\n  web:\n    image: nginx:1.27\n    ports: ["8080:80"
 
 export function Deploy({search, me}) {
   const from = new URLSearchParams(search).get('from');
-  const clusters = useData('/clusters');
+  const clusters = useData('/clusters?limit=1000');
   const apps = useData('/applications?limit=1000');
   const [form, set] = useState({format: from ? 'application' : 'compose', text: '', name: '', namespace: '', team: actingFor() || me?.teams?.[0]?.team || '', clusters: [], answers: {}});
   const [checked, check] = useState({});
   const [plan, setPlan] = useState(null);
   const [error, fail] = useState(null);
   const [loading, load] = useState(!!from);
+  const [path, at] = useState('');
   const round = useRef(0);
   const change = (more) => set((old) => ({...old, ...more}));
   const names = clusters.value ? clusters.value.items.map((c) => c.name) : [...new Set((apps.value?.items || []).flatMap((a) => a.clusters.map((c) => c.cluster)))].sort();
@@ -25,15 +26,16 @@ export function Deploy({search, me}) {
     const [namespace, name] = from.split('/');
     const path = `/applications/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
     get(path).then(async (app) => {
-      const last = app.clusters[0];
-      const doc = await get(`${path}/releases/${last.cluster}/${last.revision}`);
-      change({format: 'application', text: doc.text, name, namespace, team: app.team || '', clusters: app.clusters.map((c) => c.cluster)});
+      const on = app.clusters.filter((c) => !c.recycled).map((c) => c.cluster);
+      const meant = await get(path + '/document' + query({cluster: on}));
+      at(path);
+      change({format: 'application', text: meant.document.text, name, namespace, team: app.team || '', clusters: on, answers: meant.answers || {}});
     }).catch(fail).finally(() => load(false));
   }, [from]);
 
   useEffect(() => {
-    if (!form.text.trim()) { check({}); return; }
     const mine = ++round.current;
+    if (!form.text.trim()) { check({}); return; }
     const timer = setTimeout(async () => {
       try {
         const value = await send('POST', '/validations', document());
@@ -45,11 +47,16 @@ export function Deploy({search, me}) {
 
   const v = checked.value;
   const answer = (p, value) => change({answers: {...form.answers, [p.name]: value}});
-  const ready = v?.valid && form.clusters.length > 0;
+  const answers = () => Object.fromEntries(Object.entries(form.answers).filter(([name, x]) => x !== undefined && v.parameters?.some((p) => p.name === name)));
+  const ready = v?.valid && form.clusters.length > 0 && (!from || path);
   const submit = (e) => {
     e.preventDefault();
+    if (path) { // what it leaves out of secrets and answers stays
+      setPlan({title: t('changeTitle', {name: from}), ask: {method: 'POST', path: path + '/edits', body: {document: document(), clusters: form.clusters, answers: answers()}}});
+      return;
+    }
     const target = {clusters: form.clusters, namespace: form.namespace || v.name, ...(form.team ? {team: form.team} : {})};
-    setPlan({title: t('deployTitle', {name: v.name}), ask: {method: 'POST', path: '/applications', body: {document: document(), target, answers: form.answers}}});
+    setPlan({title: t('deployTitle', {name: v.name}), ask: {method: 'POST', path: '/applications', body: {document: document(), target, answers: answers()}}});
   };
   return html`<h1 tabindex="-1">${from ? t('changeTitle', {name: from}) : t('deploy')}</h1><${Trouble} error=${error} />${loading && html`<${Loading} />`}
   <form onSubmit=${submit} class="deploy">
@@ -62,9 +69,9 @@ export function Deploy({search, me}) {
         ${v.report?.some((r) => r.note) && html`<details><summary>${t('report')}</summary><ul>${v.report.filter((r) => r.note).map((r) => html`<li><code>${r.path}</code> ${r.outcome}: ${r.note}</li>`)}</ul></details>`}`}</div>
     </fieldset>
     ${v?.parameters?.length > 0 && html`<fieldset><legend>${t('step.answers')}</legend>${v.parameters.map((p) => html`<${Field} label=${p.title || p.name} hint=${p.description}><${Answer} p=${p} value=${form.answers[p.name]} set=${(x) => answer(p, x)} /><//>`)}</fieldset>`}
-    <fieldset><legend>${t('step.target')}</legend>
-      <div class="picks" role="group" aria-label=${t('clusters')}>${names.map((n) => html`<label class="pick"><input type="checkbox" checked=${form.clusters.includes(n)} data-test=${'target-' + n} onChange=${(e) => change({clusters: e.target.checked ? [...form.clusters, n] : form.clusters.filter((x) => x !== n)})} /> ${n}</label>`)}${!names.length && html`<${Empty}>${t('noClusters')}<//>`}</div>
-      <div class="filters"><${Field} label=${t('namespace')} hint=${t('emptyIsName')}><input value=${form.namespace} onInput=${(e) => change({namespace: e.target.value.trim()})} data-test="target-namespace" /><//><${Field} label=${t('team')}><input value=${form.team} onInput=${(e) => change({team: e.target.value.trim()})} data-test="target-team" list="teams" /><datalist id="teams">${(me?.teams || []).map((m) => html`<option value=${m.team} />`)}</datalist><//></div>
+    <fieldset><legend>${t('step.target')}</legend><${Trouble} error=${clusters.error} retry=${clusters.again} />
+      <div class="picks" role="group" aria-label=${t('clusters')}>${names.map((n) => html`<label class="pick"><input type="checkbox" checked=${form.clusters.includes(n)} data-test=${'target-' + n} onChange=${(e) => change({clusters: e.target.checked ? [...form.clusters, n] : form.clusters.filter((x) => x !== n)})} /> ${n}</label>`)}${clusters.loading && html`<${Loading} />`}${clusters.value && !names.length && html`<${Empty}>${t('noClusters')}<//>`}</div>
+      ${!from && html`<div class="filters"><${Field} label=${t('namespace')} hint=${t('emptyIsName')}><input value=${form.namespace} onInput=${(e) => change({namespace: e.target.value.trim()})} data-test="target-namespace" /><//><${Field} label=${t('team')}><input value=${form.team} onInput=${(e) => change({team: e.target.value.trim()})} data-test="target-team" list="teams" /><datalist id="teams">${(me?.teams || []).map((m) => html`<option value=${m.team} />`)}</datalist><//></div>`}
     </fieldset>
     <button class="primary" disabled=${!ready} data-test="deploy-plan">${t('showPlan')}</button> ${!ready && html`<span class="dim">${t('deployNeeds')}</span>`}
   </form>
@@ -77,6 +84,6 @@ function Answer({p, value, set}) {
   const test = 'answer-' + p.name;
   if (schema.enum) return html`<select value=${JSON.stringify(now)} onChange=${(e) => set(JSON.parse(e.target.value))} data-test=${test}>${now === undefined && html`<option></option>`}${schema.enum.map((x) => html`<option value=${JSON.stringify(x)}>${String(x)}</option>`)}</select>`;
   if (schema.type === 'boolean') return html`<input type="checkbox" checked=${!!now} onChange=${(e) => set(e.target.checked)} data-test=${test} />`;
-  if (schema.type === 'integer' || schema.type === 'number') return html`<input type="number" value=${now} min=${schema.minimum} max=${schema.maximum} onInput=${(e) => set(e.target.value === '' ? undefined : Number(e.target.value))} data-test=${test} />`;
+  if (schema.type === 'integer' || schema.type === 'number') return html`<input type="number" step=${schema.type === 'integer' ? 1 : 'any'} value=${now} min=${schema.minimum} max=${schema.maximum} onInput=${(e) => set(e.target.value === '' ? undefined : Number(e.target.value))} data-test=${test} />`;
   return html`<input type=${p.secret ? 'password' : 'text'} autocomplete="off" value=${now} onInput=${(e) => set(e.target.value || undefined)} data-test=${test} />`;
 }

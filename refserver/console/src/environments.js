@@ -12,8 +12,10 @@ export function Environments({application}) {
   const [plan, set] = useState(null);
   const [ask, setAsk] = useState(null);
   const [error, fail] = useState(null);
+  const [busy, work] = useState(false);
   const begin = async (e) => {
-    try { await send('POST', pathOf(e, '/stages'), {}); go('/stages'); } catch (x) { fail(x); }
+    work(true);
+    try { await send('POST', pathOf(e, '/stages'), {}); go('/stages'); } catch (x) { fail(x); work(false); }
   };
   return html`<h1 tabindex="-1">${t('environments')}${application && ' · ' + application}</h1><${Trouble} error=${error} />
     <p class="actions"><button onClick=${() => setAsk({})} data-test="environment-add">${t('addEnvironment')}</button></p>
@@ -23,7 +25,7 @@ export function Environments({application}) {
       ${e.gates?.approvals > 0 && html`<p class="dim">${t('nApprovals', {n: e.gates.approvals})}</p>`}
       ${e.target?.namespace && html`<p><${Link} to=${`/applications/${part(e.target.namespace)}/${part(e.application)}`}>${t('whatRuns')}<//></p>`}
       ${e.from && html`<p class="actions"><button data-test=${'promote-' + e.name} onClick=${() => set({title: t('promoteTo', e), ask: {method: 'POST', path: `/environments/${part(e.application)}/${part(e.name)}/promotions`, query: e.target?.team ? {of: e.target.team} : {}, body: {}}})}>${t('promote')}</button>
-      <button data-test=${'stage-' + e.name} onClick=${() => begin(e)}>${t('beginStage')}</button></p>`}
+      <button disabled=${busy} data-test=${'stage-' + e.name} onClick=${() => begin(e)}>${t('beginStage')}</button></p>`}
       <p><button class="plain" onClick=${() => setAsk({remove: e})} data-test=${'environment-remove-' + e.name}>${t('delete')}…</button></p></li>`)}</ul>`}<//>
     ${plan && html`<${Planned} ...${plan} close=${() => set(null)} />`}
     ${ask?.remove && html`<${Ask} title=${t('removeEnvironment', ask.remove)} close=${() => { setAsk(null); list.again(); }} action=${t('delete')} danger send=${() => send('DELETE', pathOf(ask.remove))} />`}
@@ -59,23 +61,27 @@ export function Stages() {
     ${(s.approvals || []).map((a) => html`<p>✓ ${a.subject.id} <${Age} at=${a.time} /> ${a.comment}</p>`)}
     ${(s.checks || []).map((c) => html`<p>${c.passed ? '✓' : '✕'} ${c.name} ${c.message}</p>`)}
     ${(s.clusters || []).map((c) => html`<p>${c.cluster}: ${c.outcome} ${c.error}</p>`)}
-    ${(!over(s) || s.state === 'failed') && html`<button onClick=${() => set(s)} data-test="stage-open">${t('lookAndDecide')}</button>`}</li>`)}</ul>`}<//>
+    ${(!over(s) || again(s)) && html`<button onClick=${() => set(s)} data-test="stage-open">${t('lookAndDecide')}</button>`}</li>`)}</ul>`}<//>
     ${at && html`<${StageDialog} stage=${at} close=${() => { set(null); list.again(); }} />`}`;
 }
+// again reports whether a stage that is over may be begun anew.
+const again = (s) => s.state === 'failed' || s.state === 'rolledBack';
+
 function StageDialog({stage, close}) {
   const path = `/stages/${part(stage.application)}/${part(stage.id)}`;
-  const plan = useData(path + '/plan');
+  const plan = useData(stage.ended ? '' : path + '/plan');
+  const [busy, work] = useState(false);
   const [comment, say] = useState('');
   const [decisions, decide] = useState({});
   const [error, fail] = useState(null);
   const act = async (verb, body) => {
-    try { await send('POST', `${path}/${verb}`, body); announce(t('done')); close(); } catch (e) { fail(e); }
+    work(true);
+    try { await send('POST', `${path}/${verb}`, body); announce(t('done')); close(); } catch (e) { fail(e); work(false); }
   };
   return html`<${Dialog} title=${`${stage.application} → ${stage.environment}`} close=${close} test="stage-dialog"><div class="scroll" tabindex="0"><${Trouble} error=${error} />
     ${stage.conflicts?.length > 0 && html`<${Conflicts} conflicts=${stage.conflicts} decisions=${decisions} decide=${decide} /><button onClick=${() => act('decisions', {decisions})} data-test="stage-decide">${t('decide')}</button>`}
-    <${Data} from=${plan}>${(value) => value.plan && html`<${Plan} plan=${value.plan} />`}<//>
+    ${!stage.ended && html`<${Data} from=${plan}>${(value) => value.plan && html`<${Plan} plan=${value.plan} />`}<//>`}
     <${Field} label=${t('comment')}><input value=${comment} onInput=${(e) => say(e.target.value)} data-test="stage-comment" /><//></div>
-    <footer><button onClick=${() => act('cancellation', {comment})} data-test="stage-cancel">${t('takeBack')}</button><button onClick=${() => act('rejection', {comment})} class="danger" data-test="stage-reject">${t('reject')}</button>
-    ${stage.state === 'failed' && html`<button onClick=${() => act('retry', {})} data-test="stage-retry">${t('again')}</button>`}
-    <button class="primary" disabled=${!plan.value?.plan} onClick=${() => act('approval', {comment, planHash: plan.value.plan.hash})} data-test="stage-approve">${t('approve')}</button></footer><//>`;
+    <footer>${stage.ended ? again(stage) && html`<button disabled=${busy} onClick=${() => act('retry', {})} data-test="stage-retry">${t('again')}</button>` : html`<button disabled=${busy} onClick=${() => act('cancellation', {comment})} data-test="stage-cancel">${t('takeBack')}</button><button disabled=${busy} onClick=${() => act('rejection', {comment})} class="danger" data-test="stage-reject">${t('reject')}</button>
+    <button class="primary" disabled=${busy || !plan.value?.plan} onClick=${() => act('approval', {comment, planHash: plan.value.plan.hash})} data-test="stage-approve">${t('approve')}</button>`}</footer><//>`;
 }

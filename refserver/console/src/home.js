@@ -18,8 +18,9 @@ export function Home() {
     <section aria-labelledby="h-attention"><h2 id="h-attention">${t('attention')}</h2><${Data} from=${fleet.apps}>${(value) => {
       const bad = value.items.filter((a) => !calm.includes(a.status?.worst));
       const lost = (fleet.clusters.value?.items || []).filter((c) => ['unreachable', 'degraded'].includes(c.health));
-      if (bad.length + waiting.length + lost.length === 0) return html`<${Empty}>${value.items.length ? t('allWell') : html`${t('noApplications')} <${Link} to="/deploy" data-test="first-deploy">${t('deployOne')}<//>`}<//>`;
-      return html`<ul class="plainlist" data-test="attention">
+      const part = value.next && html`<p class="next">${t('firstOnly', {n: value.items.length})}</p>`;
+      if (bad.length + waiting.length + lost.length === 0) return part || html`<${Empty}>${value.items.length ? t('allWell') : html`${t('noApplications')} <${Link} to="/deploy" data-test="first-deploy">${t('deployOne')}<//>`}<//>`;
+      return html`${part}<ul class="plainlist" data-test="attention">
         ${lost.map((c) => html`<li class="card"><h3><${Link} to=${'/clusters/' + encodeURIComponent(c.name)}>${c.name}<//> <${Badge} value=${c.health} kind="health" /></h3><p>${c.reasons?.join('; ')} <span class="dim">${t('since')} <${Age} at=${c.since} /></span></p></li>`)}
         ${bad.map((a) => html`<li class="card"><h3><${Link} to=${linkTo(a)}>${a.application}<//> <small class="dim">${a.namespace}</small> <${Badge} value=${a.status?.worst} /></h3>
           ${(a.status?.clusters || []).flatMap((c) => [html`<${Causes} of=${c} where=${c.name} />`, ...(c.components || []).map((p) => html`<${Causes} of=${p} where=${c.name + ' / ' + p.id} />`)])}</li>`)}

@@ -52,7 +52,7 @@ function App() {
   };
   useEffect(() => {
     const moved = () => setPlace({path: here(), search: location.search});
-    const out = () => { disconnect(); setMe(null); if (here() !== '/login') go('/login?to=' + encodeURIComponent(here() + location.search), true); };
+    const out = () => { disconnect(); actFor(''); setMe(null); if (here() !== '/login') go('/login?to=' + encodeURIComponent(here() + location.search), true); };
     const hear = (e) => { say(''); setTimeout(() => say(e.detail), 50); };
     window.addEventListener('popstate', moved);
     window.addEventListener('appspan-view', moved);
@@ -71,13 +71,16 @@ function App() {
     window.scrollTo(0, 0);
   }, [place.path, me]);
 
-  const logout = async () => { try { await send('DELETE', '/session'); } catch (e) { fail(e); } disconnect(); setMe(null); go('/login'); };
+  const logout = async () => {
+    try { await send('DELETE', '/session'); } catch (e) { if (e.status !== 401) { fail(e); return; } }
+    disconnect(); actFor(''); fail(null); setMe(null); go('/login');
+  };
   let view = html`<h1 tabindex="-1">${t('nowhere')}</h1><p><${Link} to="/">${t('overview')}<//></p>`;
   if (login) view = html`<${Login} base=${base} enter=${enter} />`;
   else if (!me) view = error ? html`<${Trouble} error=${error} retry=${enter} />` : html`<h1 tabindex="-1">Appspan</h1><${Loading} />`;
   else for (const [pattern, View, names] of views) {
     const found = pattern.exec(place.path);
-    if (found) { view = html`<${View} key=${place.path + actingFor()} me=${me} search=${place.search} ...${Object.fromEntries(names.map((n, i) => [n, plain(found[i + 1])]))} />`; break; }
+    if (found) { view = html`<${View} key=${place.path + actingFor() + (View === Deploy ? place.search : '')} me=${me} search=${place.search} ...${Object.fromEntries(names.map((n, i) => [n, plain(found[i + 1])]))} />`; break; }
   }
   const current = (to) => to === '/' ? place.path === '/' : place.path === to || place.path.startsWith(to + '/');
   return html`<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
@@ -86,7 +89,7 @@ function App() {
       <div class="who">${me?.teams?.length > 1 && html`<select aria-label=${t('team')} value=${actingFor()} data-test="act-for" onChange=${(e) => { actFor(e.target.value); connect(); redraw((n) => n + 1); }}>${me.operator && html`<option value="">${t('any')}</option>`}${me.teams.map((m) => html`<option value=${m.team}>${m.displayName || m.team}</option>`)}</select>`}
         <button class="plain" data-test="language" lang=${lang() === 'en' ? 'zh-CN' : 'en'} onClick=${() => { speak(lang() === 'en' ? 'zh' : 'en'); redraw((n) => n + 1); }}>${lang() === 'en' ? '中文' : 'English'}</button>
         ${me && html`<${Link} to="/account" data-test="me" aria-current=${current('/account') ? 'page' : undefined}>${me.subject.id}<//>`}${me && me.method !== 'local' && html`<button class="plain" onClick=${logout} data-test="logout">${t('logout')}</button>`}</div></header>`}
-    <main id="main" ref=${main} tabindex="-1" key=${lang()}>${me && !linked && html`<p class="next" role="status">${t('notLive')}</p>`}${me && html`<${Trouble} error=${error} />`}${view}</main>
+    <main id="main" ref=${main} tabindex="-1" key=${lang()}>${me && !linked && html`<p class="next" role="status">${t('notLive')}</p>`}${(me || login) && html`<${Trouble} error=${error} />`}${view}</main>
     <div class="hidden" role="status" aria-live="polite" data-test="said">${said}</div>`;
 }
 render(html`<${App} />`, document.getElementById('app'));

@@ -1,6 +1,6 @@
 // Operations in progress and over, and the audit.
 import {useEffect, useState} from 'preact/hooks';
-import {base, query, send, useData} from './api.js';
+import {actingFor, base, query, send, useData} from './api.js';
 import {known, stamp, t} from './i18n.js';
 import {Causes} from './applications.js';
 import {Age, Data, Empty, Field, Link, Pages, Trouble, announce, go, html} from './ui.js';
@@ -43,5 +43,5 @@ export function Audit({search}) {
   const list = useData('/audit' + query({limit: 50, cursor: cursors.at(-1), subject: who}));
   return html`<h1 tabindex="-1">${t('audit')}</h1><form class="filters" role="search" onSubmit=${(e) => { e.preventDefault(); turn([]); go('/audit' + query({subject: new FormData(e.target).get('subject').trim()}), true); }}><${Field} label=${t('who')}><input name="subject" type="search" defaultValue=${who} data-test="audit-subject" /><//></form>
     <${Data} from=${list}>${(value) => value.items.length === 0 ? html`<${Empty}>${t('noAudit')}<//>` : html`<div class="table" tabindex="0" role="region" aria-label=${t('audit')}><table data-test="audit"><thead><tr><th scope="col">${t('when')}</th><th scope="col">${t('who')}</th><th scope="col">${t('what')}</th><th scope="col">${t('outcome')}</th></tr></thead><tbody>${value.items.map((e) => html`<tr><td>${stamp(e.time)}</td><td>${e.subject?.id || t('nobody')}</td><td>${e.access?.verb} ${e.access?.resource} <span class="dim">${[e.access?.team, e.access?.cluster, e.access?.namespace, e.access?.application].filter(Boolean).join(' / ')}</span></td><td class=${/denied|nobody is logged in|failed/.test(e.outcome) ? 'next' : ''}>${e.outcome}</td></tr>`)}</tbody></table></div>
-    <p><a href=${base + '/api/v1/audit/export' + query({subject: who})} download="audit.ndjson">${t('export')}</a></p><${Pages} cursors=${cursors} turn=${turn} next=${value.next} />`}<//>`;
+    <p><a href=${base + '/api/v1/audit/export' + query({subject: who, team: actingFor()})} download="audit.ndjson">${t('export')}</a></p><${Pages} cursors=${cursors} turn=${turn} next=${value.next} />`}<//>`;
 }

@@ -36,7 +36,7 @@ export function TeamPage({team, me}) {
   const put = async (edit) => {
     const next = structuredClone(one.value);
     edit(next);
-    await request('PUT', path(team), next, {'If-Match': one.value.etag});
+    try { await request('PUT', path(team), next, {'If-Match': one.value.etag}); } catch (e) { if (e.status === 412) one.again(); throw e; }
   };
   const close = () => { setAsk(null); one.again(); usage.again(); };
   return html`<h1 tabindex="-1">${one.value?.displayName || team}</h1><${Data} from=${one}>${(x) => html`
@@ -49,6 +49,23 @@ export function TeamPage({team, me}) {
       <${Field} label=${t('who')}><input name="subject" required data-test="member-subject" /><//><${Field} label=${t('role')}><select name="role" data-test="member-role">${[...roles, ...(x.roles || []).map((r) => r.name)].map((r) => html`<option value=${r}>${known('role', r)}</option>`)}</select><//><//>`}
     ${ask?.kind === 'leave' && html`<${Ask} title=${t('removeMember', {name: ask.m.subject})} close=${close} action=${t('delete')} danger send=${() => put((next) => { next.members = next.members.filter((m) => m.subject !== ask.m.subject); })} />`}
     ${ask?.kind === 'quota' && html`<${Ask} title=${t('editQuota')} close=${close} action=${t('save')} test="quota-form" send=${(f) => put((next) => { next.quota = parsed(f.quota); })}><${Field} label=${t('quota')} hint=${t('quotaHint')}><textarea name="quota" rows="6" defaultValue=${lines(x.quota)} data-test="quota-text"></textarea><//><//>`}
-    ${ask?.kind === 'allocate' && html`<${Ask} title=${t('allocate')} close=${close} action=${t('save')} test="allocate-form" send=${(f) => request('PUT', `${path(team)}/clusters/${encodeURIComponent(f.cluster)}`, {...x.clusters?.[f.cluster], namespaces: f.namespaces.split(/[\s,]+/).filter(Boolean).map((name) => ({...x.clusters?.[f.cluster]?.namespaces?.find((n) => n.name === name), name})), quota: parsed(f.quota)})}>
-      <${Field} label=${t('cluster')}><select name="cluster">${(clusters.value?.items || []).map((c) => html`<option>${c.name}</option>`)}</select><//><${Field} label=${t('namespace')}><input name="namespaces" required defaultValue=${team} /><//><${Field} label=${t('quota')} hint=${t('quotaHint')}><textarea name="quota" rows="4"></textarea><//><//>`}`}<//>`;
+    ${ask?.kind === 'allocate' && html`<${Allocate} team=${team} has=${x.clusters || {}} clusters=${clusters} close=${close} />`}`}<//>`;
+}
+
+// Allocate gives a team namespaces and quota on a cluster, or changes what it has there.
+function Allocate({team, has, clusters, close}) {
+  const names = (clusters.value?.items || []).map((c) => c.name);
+  const [cluster, choose] = useState('');
+  const [warnings, warn] = useState([]);
+  const at = cluster || names[0] || '';
+  const now = has[at];
+  const act = async (f) => {
+    const done = await request('PUT', `${path(team)}/clusters/${encodeURIComponent(at)}`, {...now, namespaces: f.namespaces.split(/[\s,]+/).filter(Boolean).map((name) => ({...now?.namespaces?.find((n) => n.name === name), name})), quota: parsed(f.quota)});
+    if (done?.warnings?.length) warn(done.warnings); else close();
+  };
+  if (warnings.length) return html`<${Ask} title=${t('allocate')} close=${close} test="allocate-form">${warnings.map((w) => html`<p class="next">${w}</p>`)}<//>`;
+  return html`<${Ask} title=${t('allocate')} close=${close} action=${t('save')} stay test="allocate-form" send=${act}>
+    <${Field} label=${t('cluster')}><select name="cluster" value=${at} onChange=${(e) => choose(e.target.value)}>${names.map((n) => html`<option>${n}</option>`)}</select><//>
+    <${Field} label=${t('namespace')}><input key=${at} name="namespaces" required defaultValue=${now?.namespaces?.map((n) => n.name).join(', ') || team} /><//>
+    <${Field} label=${t('quota')} hint=${t('quotaHint')}><textarea key=${at} name="quota" rows="4" defaultValue=${lines(now?.quota)}></textarea><//><//>`;
 }

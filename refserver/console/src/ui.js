@@ -39,7 +39,7 @@ export function Age({at}) { return html`<time datetime=${at} title=${stamp(at)}>
 export function Trouble({error, retry}) {
   if (!error) return null;
   return html`<div class="trouble" role="alert" data-test="problem">
-    <strong>${error.offline ? t('offline') : error.title || t('failed')}</strong>
+    <strong>${error.offline ? t('offline') : error.strange ? t('strange') : error.title || t('failed')}</strong>
     ${!error.offline && error.detail && html`<p>${error.detail}</p>`}
     <${Faults} faults=${error.faults} />
     ${error.quota && html`<p>${t('quotaUsed', error.quota)}</p>`}
@@ -151,7 +151,7 @@ export function Planned({title, ask, close, danger}) {
     if (dry) q.set('dryRun', 'true');
     if (hash && ask.method === 'DELETE') q.set('planHash', hash);
     const body = ask.method === 'DELETE' ? undefined : {...ask.body, ...(Object.keys(decisions).length ? {decisions} : {}), ...(hash ? {planHash: hash} : {})};
-    return send(ask.method, ask.path + (q.size ? '?' + q : ''), body);
+    return send(ask.method, ask.path + (String(q) ? '?' + q : ''), body);
   };
   const look = async () => {
     set({});
