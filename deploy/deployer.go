@@ -118,6 +118,15 @@ func (d *Deployer) For(subject appspan.Subject) *Deployer {
 	return &view
 }
 
+// Rehearsal returns a view for finding out what would happen: what it records is in
+// records alone, as in a storage.Overlay, no audit hears of it, and nothing is an
+// operation. It writes to clusters like any other: give it plans to make.
+func (d *Deployer) Rehearsal(records *storage.Records) *Deployer {
+	view := *d
+	view.opts.Records, view.opts.Auditor, view.opts.Journal = records, nil, nil
+	return &view
+}
+
 // limit bounds the reading of one cluster's state.
 func (d *Deployer) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	silent := fmt.Errorf("%w: no answer within %v", appspan.ErrUnavailable, d.opts.ClusterTimeout)

@@ -87,7 +87,7 @@ func (c *call) keeper(dryRun bool) (*deploy.Keeper, func(), error) {
 		return c.Keeper, func() {}, nil
 	}
 	overlay := storage.Overlay(c.Records)
-	k, err := deploy.NewKeeper(c.Deployer, overlay, nil)
+	k, err := deploy.NewKeeper(c.Deployer.Rehearsal(overlay), overlay, nil)
 	return k, func() { _ = overlay.Close() }, err
 }
 

@@ -59,7 +59,7 @@ func (c *call) environments(dryRun bool) (*deploy.Environments, *deploy.Pipeline
 	}
 	overlay := storage.Overlay(c.Records)
 	end := func() { _ = overlay.Close() }
-	envs, err := deploy.NewEnvironments(overlay, c.Deployer)
+	envs, err := deploy.NewEnvironments(overlay, c.Deployer.Rehearsal(overlay))
 	if err != nil {
 		return nil, nil, end, err
 	}
@@ -162,6 +162,9 @@ func (s *Server) putEnvironment(ctx context.Context, c *call, in *putEnvironment
 	envs = envs.Of(cmp.Or(env.Target.Team, in.Of))
 	err = envs.Change(ctx, in.Application, in.Environment, func(now *deploy.Environment) (deploy.Environment, error) {
 		if made = now == nil; made {
+			if in.IfMatch != "" {
+				return env, fmt.Errorf("%w: it is not there any more", appspan.ErrPrecondition)
+			}
 			return env, nil
 		}
 		before, err := environmentOf(*now)

@@ -178,6 +178,9 @@ func (s *Server) streamEvents(ctx context.Context, c *call, in *eventsIn) error 
 			return nil
 		case <-l.wake:
 		case <-beat.C:
+			if s.loggedOut(c) {
+				return nil
+			}
 			if err := out.comment("still here"); err != nil {
 				return nil
 			}

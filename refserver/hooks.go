@@ -196,7 +196,7 @@ func (s *Server) received(ctx context.Context, in *receiveIn) ([]deploy.Stage, e
 		return nil, err
 	}
 	stages, err := s.parts.Pipeline.For(hook.Acts).ImagePushed(ctx, deploy.ImagePush{Image: push.Image, Digest: push.Digest})
-	if err != nil && len(stages) == 0 { // it may be sent again
+	if err != nil { // it may be sent again: what was begun is not begun twice
 		_ = s.parts.Records.Delete(context.WithoutCancel(ctx), seen, revision)
 	}
 	return stages, err

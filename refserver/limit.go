@@ -2,8 +2,8 @@ package refserver
 
 import (
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -59,17 +59,6 @@ func (l *limits) take(party string) error {
 	return tooMany(wait)
 }
 
-// left says whether a party may do anything, and takes nothing.
-func (l *limits) left(party string) error {
-	if l.each <= 0 {
-		return nil
-	}
-	if tokens := l.of(party).Tokens(); tokens < 1 {
-		return tooMany(time.Duration((1 - tokens) / float64(l.each) * float64(time.Second)))
-	}
-	return nil
-}
-
 func tooMany(wait time.Duration) error {
 	return appspan.MarkRetryable(fmt.Errorf("%w: come back in %v", errTooMany, wait.Round(time.Millisecond)), wait)
 }
@@ -87,11 +76,42 @@ func (l *limits) forget() {
 	}
 }
 
-// peer is where a request comes from: its address without the port.
+// peer is where a request comes from: its address without the port, and of one of
+// IPv6 the network, which is one party's.
 func peer(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
 	}
-	return host
+	addr := at.Addr().Unmap().WithZone("")
+	if addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
+}
+
+// crowd bounds how many streams a party has open at a time.
+type crowd struct {
+	mu   sync.Mutex
+	open map[string]int
+}
+
+// maxStreams is how many: a hundred pages with what is on them.
+const maxStreams = 256
+
+// enter is there until leave is called.
+func (c *crowd) enter(party string) (leave func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[party] >= maxStreams {
+		return nil, fmt.Errorf("%w: %d streams are open already; close some", errTooMany, maxStreams)
+	}
+	c.open[party]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.open[party]--; c.open[party] == 0 {
+			delete(c.open, party)
+		}
+	}, nil
 }

@@ -1,6 +1,8 @@
 package refserver
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -41,11 +43,11 @@ func (s *Server) authenticate(r *http.Request) (*Login, error) {
 	for _, a := range s.authenticators {
 		login, err := a.Authenticate(r)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errUnauthenticated, err)
+			return nil, refused(err)
 		}
 		if login != nil {
-			if login.Subject.ID == "" {
-				return nil, fmt.Errorf("%w: the subject has no ID", errUnauthenticated)
+			if id := login.Subject.ID; id == "" || strings.HasPrefix(id, reserved) {
+				return nil, fmt.Errorf("%w: no subject has the ID %q", errUnauthenticated, cutText(id, 100))
 			}
 			return login, nil
 		}
@@ -53,19 +55,38 @@ func (s *Server) authenticate(r *http.Request) (*Login, error) {
 	return nil, fmt.Errorf("%w: send a bearer token, or log in", errUnauthenticated)
 }
 
-// known is authenticate for a request from anywhere: from an address from which
-// many came that nobody knew, no more are looked at for a while. Whoever is known
-// is bounded by who they are.
-func (s *Server) known(r *http.Request) (*Login, error) {
-	if err := s.strangers.left(peer(r)); err != nil {
-		return nil, err
+// refused is why nobody is logged in. What keeps the server from finding out who
+// it is, is no refusal.
+func refused(err error) error {
+	if errors.Is(err, appspan.ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: who this is cannot be found out now; try again", appspan.ErrUnavailable)
 	}
+	return fmt.Errorf("%w: %w", errUnauthenticated, err)
+}
+
+// known is authenticate for a request from anywhere: of an address from which many
+// come that nobody knows, only those are heard for a while whom somebody knows,
+// so that nobody shuts others out who come the same way. Whoever is known is
+// bounded by who they are.
+func (s *Server) known(r *http.Request) (*Login, error) {
 	login, err := s.authenticate(r)
-	if err != nil {
-		_ = s.strangers.take(peer(r)) // it is told why, not that it was one too many
+	if errors.Is(err, errUnauthenticated) {
+		if many := s.strangers.take(peer(r)); many != nil {
+			return nil, many
+		}
 	}
 	return login, err
 }
+
+// loggedOut reports whether who listens to a stream is nobody any more: their token
+// was revoked, or their session has ended.
+func (s *Server) loggedOut(c *call) bool {
+	login, err := s.authenticate(c.r)
+	return errors.Is(err, errUnauthenticated) || err == nil && login.Subject.ID != c.subject().ID
+}
+
+// reserved is what IDs begin with that nobody logs in by: the server's own.
+const reserved = "appspan:"
 
 // Loopback lets whoever is on the same machine act as Subject without a login:
 // requests from a loopback address, to a loopback host name, so that no page that

@@ -37,7 +37,7 @@ func (s *Server) mountLogins() error {
 		handler := l.Handler(s.sessions)
 		place := "/login/" + l.Name + "/"
 		s.mux.HandleFunc(place, func(w http.ResponseWriter, r *http.Request) {
-			if err := s.strangers.take(peer(r)); err != nil {
+			if err := s.strangers.take("login " + peer(r)); err != nil {
 				s.fail(w, r, err)
 				return
 			}

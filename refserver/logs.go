@@ -173,6 +173,9 @@ func (s *Server) followLogs(ctx context.Context, c *call, lines iter.Seq2[deploy
 		case <-ctx.Done():
 			return nil
 		case <-beat.C:
+			if s.loggedOut(c) {
+				return nil
+			}
 			if err := out.comment("still here"); err != nil {
 				return nil
 			}
@@ -198,7 +201,11 @@ func logID(cursor *deploy.LogCursor, n int) string {
 	if err != nil || len(data) > maxLogID && n%logIDEvery != 0 {
 		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString(data)
+	id := base64.RawURLEncoding.EncodeToString(data)
+	if len(id) > maxParam { // browsers send it in a header
+		return ""
+	}
+	return id
 }
 
 // textLogs writes lines for people.

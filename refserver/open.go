@@ -118,6 +118,7 @@ func Open(ctx context.Context, opts *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	own := p.Fleet.For(self)
+	p.Fleet = own
 	if p.Teams, err = team.New(p.Records, own, &team.Options{Installation: installation, Keys: p.Keys, Authorizer: p.Authorizer, Auditor: p.Audit}); err != nil {
 		return nil, err
 	}

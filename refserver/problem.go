@@ -112,10 +112,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusServiceUnavailable {
 		s.logger.ErrorContext(r.Context(), "a request failed", "error", detail(err), "request", p.Instance, "method", r.Method, "path", r.URL.Path)
 	}
-	switch p.Status {
-	case http.StatusUnauthorized:
+	switch {
+	case p.Status == http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="appspan"`)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable, appspan.RetryAfter(err) > 0:
 		h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(appspan.RetryAfter(err).Seconds())))))
 	}
 	h.Set("Content-Type", "application/problem+json")

@@ -32,6 +32,10 @@ type route struct {
 }
 
 // mutates reports whether the operation changes something.
+// repeatable reports whether it does no harm to do it twice, or cannot be answered
+// again.
+func (r *route) repeatable() bool { return r.stream != "" || r.id == "validate" }
+
 func (r *route) mutates() bool { return r.method != http.MethodGet }
 
 // empty is what an operation gives that has no body.

@@ -79,6 +79,7 @@ type Server struct {
 	metrics        *metrics
 	rates          *limits
 	strangers      *limits
+	streams        *crowd
 	refusals       *limits
 	origin         *http.CrossOriginProtection
 	openapi        []byte
@@ -134,6 +135,7 @@ func New(parts *Parts, opts *HandlerOptions) (*Server, error) {
 		metrics:   &metrics{counts: map[[3]string]uint64{}, seconds: map[string]*histogram{}},
 		rates:     &limits{each: rate.Limit(o.Rate), burst: o.Burst, known: map[string]*limited{}},
 		strangers: &limits{each: rate.Limit(o.Rate), burst: o.Burst, known: map[string]*limited{}},
+		streams:   &crowd{open: map[string]int{}},
 		refusals:  refusals(),
 		origin:    http.NewCrossOriginProtection(), events: newHub()}
 	for _, origin := range o.AllowOrigins {
@@ -178,8 +180,6 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, denied 
 	login, err := &Login{}, error(nil)
 	if !rt.public {
 		login, err = s.known(r)
-	} else {
-		err = s.strangers.left(peer(r))
 	}
 	if err != nil {
 		return err
@@ -208,13 +208,22 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, denied 
 	if rt.in.body >= 0 { // a stream takes it away once it begins
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.BodyTimeout)) // a test's recorder cannot
 	}
+	if rt.stream != "" {
+		leave, err := s.streams.enter(login.Subject.ID)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	c := &call{s: s, w: w, r: r, query: query, login: login, Parts: s.parts.For(login.Subject)}
-	if rt.method == http.MethodPost && !rt.public && r.Header.Get("Idempotency-Key") != "" {
+	if rt.method == http.MethodPost && !rt.public && !rt.repeatable() && query.Get("dryRun") != "true" && r.Header.Get("Idempotency-Key") != "" {
 		return s.once(c, rt)
 	}
 	err = rt.serve(c)
 	if rt.public && errors.Is(err, errUnauthenticated) {
-		_ = s.strangers.take(peer(r)) // it is told why, not that it was one too many
+		if many := s.strangers.take(peer(r)); many != nil {
+			return many
+		}
 	}
 	return err
 }

@@ -43,12 +43,18 @@ type sessionRecord struct {
 	Subject appspan.Subject `json:"subject"`
 	Method  string          `json:"method"`
 	Expires time.Time       `json:"expires"`
+	// Token is the ID of the token that it was begun with: it ends with that.
+	Token string `json:"token,omitempty"`
 }
 
 // Begin logs a browser in as subject, for life; zero is 12 hours, more than 30
 // days is 30 days. method says how it was found out who it is.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, subject appspan.Subject, method string, life time.Duration) error {
-	if subject.ID == "" {
+	return s.begin(w, r, sessionRecord{Subject: subject, Method: method}, life)
+}
+
+func (s *Sessions) begin(w http.ResponseWriter, r *http.Request, session sessionRecord, life time.Duration) error {
+	if session.Subject.ID == "" {
 		return fmt.Errorf("session: %w: the subject has no ID", appspan.ErrInvalid)
 	}
 	if life <= 0 {
@@ -56,7 +62,8 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, subject appspan
 	}
 	life = min(life, maxSessionLife)
 	text := rand.Text() + rand.Text()
-	data, err := json.Marshal(sessionRecord{Envelope: storage.Envelope{Format: sessionFormat, MinReader: sessionFormat}, Subject: subject, Method: method, Expires: time.Now().UTC().Add(life)})
+	session.Envelope, session.Expires = storage.Envelope{Format: sessionFormat, MinReader: sessionFormat}, time.Now().UTC().Add(life)
+	data, err := json.Marshal(session)
 	if err != nil {
 		return err
 	}
@@ -111,6 +118,15 @@ func (s *Sessions) Authenticate(r *http.Request) (*Login, error) {
 	}
 	if time.Now().After(found.Expires) {
 		return nil, nil
+	}
+	if found.Token != "" {
+		t, err := NewTokens(s.records).Get(r.Context(), found.Token)
+		if errors.Is(err, appspan.ErrNotFound) || err == nil && time.Now().After(t.Expires) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return &Login{Subject: found.Subject, Method: found.Method, Ambient: true}, nil
 }
@@ -251,10 +267,10 @@ func (s *Server) beginSession(ctx context.Context, c *call, in *beginSessionIn) 
 		err = fmt.Errorf("%w: that is no token of this server", appspan.ErrDenied)
 	}
 	if err != nil {
-		return empty{}, fmt.Errorf("%w: %w", errUnauthenticated, err)
+		return empty{}, refused(err)
 	}
 	if in.DryRun {
 		return empty{}, nil
 	}
-	return empty{}, s.sessions.Begin(c.w, c.r, login.Subject, "session", 0)
+	return empty{}, s.sessions.begin(c.w, c.r, sessionRecord{Subject: login.Subject, Method: "session", Token: digestOf(in.Body.Token)[:16]}, 0)
 }

@@ -71,8 +71,10 @@ func (s *Server) watchClusters(ctx context.Context) error {
 	known := map[string]cluster.Status{}
 	for {
 		seen := map[string]bool{}
+		complete := true
 		for st, err := range s.parts.Fleet.Clusters(ctx, cluster.Selector{}) {
 			if err != nil {
+				complete = false
 				break
 			}
 			seen[st.Name] = true
@@ -87,8 +89,12 @@ func (s *Server) watchClusters(ctx context.Context) error {
 			}
 		}
 		for name := range known {
-			if !seen[name] {
-				delete(known, name)
+			if seen[name] || !complete {
+				continue
+			}
+			delete(known, name)
+			if err := s.events.publish("cluster", appspan.Access{Verb: appspan.VerbRead, Resource: "cluster", Cluster: name}, cluster.Status{Name: name}); err != nil { // no health: it is gone
+				return err
 			}
 		}
 		timer := time.NewTimer(clusterInterval)

@@ -106,6 +106,9 @@ func (t *Teams) toDelete(ctx context.Context, id string, opts *DeleteOptions) (d
 		if o.To == d.ID {
 			return d, o, fmt.Errorf("deletion of team %s: %w: its data can't move to itself; name another team", d.ID, appspan.ErrInvalid)
 		}
+		if err := t.authorize(ctx, appspan.VerbUpdate, "team", o.To, ""); err != nil { // before anything says whether it is there
+			return d, o, err
+		}
 		if _, err := load(ctx, t.records, o.To); err != nil {
 			return d, o, fmt.Errorf("deletion of team %s: DeleteOptions.To: %w", d.ID, err)
 		}
@@ -128,11 +131,6 @@ func (t *Teams) Delete(ctx context.Context, id string, opts *DeleteOptions) (Rem
 	d, o, err := t.toDelete(ctx, id, opts)
 	if err != nil {
 		return Removal{}, err
-	}
-	if o.Data == DataMove {
-		if err := t.authorize(ctx, appspan.VerbUpdate, "team", o.To, ""); err != nil {
-			return Removal{}, err
-		}
 	}
 	removal, err := t.delete(ctx, d, o)
 	return removal, t.audit(ctx, appspan.VerbDelete, "team", id, "", err)
