@@ -99,9 +99,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recording{ResponseWriter: w}
 	began := time.Now()
 	defer func() {
-		if v := recover(); v == http.ErrAbortHandler {
-			defer panic(v)
-		} else if v != nil {
+		if v := recover(); v != nil {
 			s.logger.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), "request", requestID(r.Context()))
 			if rec.status == 0 {
 				s.fail(rec, r, fmt.Errorf("panic: %v", v))

@@ -24,7 +24,7 @@
 // # Errors
 //
 // Those of storage, and appspan.ErrNotFound for an operation that is not
-// there, appspan.ErrConflict for one that is over, appspan.ErrUnsupported for
+// there, appspan.ErrConflict for one that is over, appspan.ErrUnsupported of Execute for
 // a kind that has no handler here.
 //
 // # Concurrency

@@ -127,7 +127,7 @@ func (j *Journal) handler(kind string) Handler {
 // operation will be executed, by whatever process runs the journal.
 func (j *Journal) Begin(ctx context.Context, in Intent) (Operation, error) {
 	wrong := func(format string, args ...any) (Operation, error) {
-		return Operation{}, fmt.Errorf("operation %s: %w: %s", in.Kind, appspan.ErrInvalid, fmt.Sprintf(format, args...))
+		return Operation{}, fmt.Errorf("operation of kind %q: %w: %s", in.Kind, appspan.ErrInvalid, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case !word.MatchString(in.Kind):

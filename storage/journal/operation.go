@@ -14,8 +14,8 @@ type Intent struct {
 	// Kind names the handler.
 	Kind string
 	// Key, when not empty, makes Begin idempotent: of two operations of one
-	// kind and key, the second Begin returns the first operation, as long as
-	// that is kept.
+	// kind and key, the second Begin returns the first operation, over or not and
+	// whatever its Body, as long as that is kept: see Options.Keep.
 	Key string
 	// Subject is on whose behalf it is done.
 	Subject appspan.Subject
@@ -34,7 +34,7 @@ type State string
 // The states.
 const (
 	Pending   State = "pending"   // not begun, or waiting to be taken up again
-	Running   State = "running"   // begun; see Operation.Holder
+	Running   State = "running"   // begun; see Operation.Holder, which may have died a moment ago
 	Done      State = "done"      // ended well
 	Failed    State = "failed"    // ended with an error
 	Cancelled State = "cancelled" // ended because somebody cancelled it

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/appspan-dev/appspan"
@@ -78,6 +79,7 @@ func (o *Options) withDefaults() Options {
 
 // Agent connects one cluster to one hub.
 type Agent struct {
+	ran      atomic.Bool
 	token    tunnel.Token
 	keys     Keys
 	target   Target
@@ -143,8 +145,12 @@ func (a *Agent) set(connected bool, cluster string, err error) {
 }
 
 // Run connects, serves, and connects again until ctx ends; then it finishes
-// what is under way, up to Options.Drain, and returns nil.
+// what is under way, up to Options.Drain, and returns nil. It runs once: called
+// again it is appspan.ErrPrecondition.
 func (a *Agent) Run(ctx context.Context) error {
+	if a.ran.Swap(true) {
+		return fmt.Errorf("agent: %w: it has run already; make another", appspan.ErrPrecondition)
+	}
 	backoff := a.opts.MinBackoff
 	for ctx.Err() == nil {
 		served, err := a.connect(ctx)

@@ -97,9 +97,13 @@ func (m *Members) drop(ctx context.Context, key string) error {
 }
 
 // Invite makes a join token for a cluster and remembers its grant. hub is the
-// URL under which agents reach the hub. The token is for one use; of unused
-// ones a cluster has twenty at most, then the oldest is dropped.
+// URL under which agents reach the hub. The token is for one use, for as long as
+// valid says, which is more than nothing; of unused ones a cluster has twenty at
+// most, then the oldest is dropped.
 func (m *Members) Invite(ctx context.Context, hub string, key tunnel.KeyID, cluster string, valid time.Duration) (tunnel.Token, error) {
+	if valid <= 0 {
+		return tunnel.Token{}, fmt.Errorf("invitation of %s: %w: a token that is valid for %v opens nothing; give it an hour", cluster, appspan.ErrInvalid, valid)
+	}
 	token, g, err := tunnel.NewToken(hub, key, cluster, time.Now().Add(valid))
 	if err != nil {
 		return tunnel.Token{}, err
