@@ -344,7 +344,7 @@ func (a *applier) run(ctx context.Context) error {
 		return err
 	}
 	defer a.closeEyes()
-	if err := a.unpassed(); err != nil {
+	if err := a.deployer.unpassed(ctx, a.plan, a.fresh.work.live, a.options.passed); err != nil {
 		return err
 	}
 	if a.plan.Kind == KindRemove {

@@ -196,7 +196,7 @@ func (e *Environments) allowed(ctx context.Context, verb appspan.Verb, env *Envi
 }
 
 func notThere(application, name string) error {
-	return fmt.Errorf("environment %s/%s: %w: it is not there; Put it first", application, name, appspan.ErrNotFound)
+	return fmt.Errorf("environment %s/%s: %w: it is not there; make it first", application, name, appspan.ErrNotFound)
 }
 
 func (e *Environments) open(rec storage.Record) (Environment, error) {

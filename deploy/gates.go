@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/appspan-dev/appspan"
+	"github.com/appspan-dev/appspan/storage"
 )
 
 // Gates are what has to be before something new comes to an environment: a
@@ -123,22 +126,82 @@ func (k PlanKind) gated() bool {
 }
 
 // unpassed says why a cluster's part may not be applied but through a pipeline:
-// one that takes it through the gates of the environment that is there.
-func (a *applier) unpassed() error {
-	if !a.plan.Kind.gated() {
+// one that takes it through the gates of the environment that is there. The
+// release that runs says which that is, or the plan; or, of gates that came later,
+// the records, if there are any.
+func (d *Deployer) unpassed(ctx context.Context, p *Plan, l *live, passed bool) error {
+	if !p.Kind.gated() {
 		return nil
 	}
-	env, name := a.plan.intent.means(a.part.Cluster).Environment, ""
-	if r := a.fresh.work.live.state.record; r.runs() {
+	env, name := p.intent.means(l.cluster.Name()).Environment, ""
+	if r := l.state.record; r.runs() {
 		name = r.Gated
 	}
 	if name == "" && env != nil && !env.Gates.IsZero() {
 		name = env.gated()
 	}
-	if name == "" || a.options.passed && env != nil && env.gated() == name {
+	if name == "" {
+		var err error
+		if name, err = d.gatesAt(ctx, p, l); err != nil {
+			return fmt.Errorf("whether an environment with gates is there: %w", err)
+		}
+	}
+	if name == "" || passed && env != nil && env.gated() == name {
 		return nil
 	}
-	return fmt.Errorf("%w: environment %s has gates; begin it with Pipeline.Deploy or Pipeline.Promote, or roll back", appspan.ErrPrecondition, name)
+	return fmt.Errorf("%w: environment %s has gates; begin a stage of a pipeline, which goes through them (Pipeline.Deploy, Pipeline.Promote), or roll back", appspan.ErrPrecondition, name)
+}
+
+// gatesAt names the environment with gates that the records have where a plan goes.
+// One of another team than the namespace's has no say there.
+func (d *Deployer) gatesAt(ctx context.Context, p *Plan, l *live) (string, error) {
+	if d.opts.Records == nil {
+		return "", nil
+	}
+	team := p.Target.Team
+	if team == "" && l.namespace != nil {
+		team = l.namespace.Labels[labelTeam]
+	}
+	labels := l.cluster.Labels()
+	for rec, err := range d.opts.Records.List(ctx, environmentKeys+p.Application+"/") {
+		if err != nil {
+			return "", err
+		}
+		var stored environmentRecord
+		if err := storage.Decode(rec.Value, environmentFormat, &stored); err != nil {
+			return "", fmt.Errorf("record %s: %w", rec.Key, err)
+		}
+		to := stored.Target
+		there := slices.Contains(to.Clusters, l.cluster.Name())
+		if len(to.Clusters) == 0 {
+			there = true
+			for name, value := range to.Labels {
+				there = there && labels[name] == value
+			}
+		}
+		if there && !stored.Gates.IsZero() && to.Namespace == p.Target.Namespace && to.Team == team {
+			return stored.gated(), nil
+		}
+	}
+	return "", nil
+}
+
+// Allowed says what keeps the subject from applying a plan that it was allowed to
+// make: that a right is missing, or that gates are to be passed first. It reads no
+// cluster, and goes by what was read for the plan.
+func (d *Deployer) Allowed(ctx context.Context, p *Plan) error {
+	var errs []error
+	for i := range p.Clusters {
+		part := &p.Clusters[i]
+		err := d.authorize(ctx, p.Kind.verb(), p.Application, p.Target, part.Cluster)
+		if err == nil && part.work != nil && part.work.live != nil {
+			err = d.unpassed(ctx, p, part.work.live, false)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", part.Cluster, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // gatedBy is the environment whose gates what comes after an apply has to pass.

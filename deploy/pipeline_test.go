@@ -222,7 +222,7 @@ func TestGatesHoldWhatGoesAroundThePipeline(t *testing.T) {
 			before := c.objects("b", "live")
 			_, err = c.Apply(t.Context(), p, nil)
 			require.ErrorIs(t, err, appspan.ErrPrecondition)
-			require.ErrorContains(t, err, "environment production has gates; begin it with Pipeline")
+			require.ErrorContains(t, err, "environment production has gates; begin a stage of a pipeline")
 			require.Equal(t, before, c.objects("b", "live"))
 		}
 		first, err := c.Environments.PlanPromotion(t.Context(), "shop", "production", nil)

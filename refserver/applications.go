@@ -48,6 +48,9 @@ func (c *call) at(ctx context.Context, o one, clusters []string) (deploy.Target,
 // planned answers with the plan, for a dry run, or begins it.
 func (c *call) planned(ctx context.Context, p *deploy.Plan, dryRun bool, seen client.Seen) (client.Planned, error) {
 	if dryRun {
+		if err := c.Deployer.Allowed(ctx, p); err != nil {
+			return client.Planned{}, err
+		}
 		c.status = http.StatusOK
 		return client.Planned{Plan: p, Text: p.String(), Unchanged: p.Empty()}, nil
 	}

@@ -1,7 +1,6 @@
 package refserver
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -123,6 +122,3 @@ func cursorAt(key string) string { return base64.RawURLEncoding.EncodeToString([
 func (c *call) location(format string, args ...any) {
 	c.w.Header().Set("Location", c.s.opts.BasePath+apiPrefix+fmt.Sprintf(format, args...))
 }
-
-// detached is a context for work that goes on when the client goes away.
-func detached(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

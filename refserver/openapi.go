@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,13 +139,4 @@ func paramSchema(t reflect.Type) (map[string]any, error) {
 		return map[string]any{"type": "array", "items": items}, err
 	}
 	return nil, fmt.Errorf("no schema of a parameter of type %v", t)
-}
-
-// operations are the ids of all routes, sorted.
-func (s *Server) operations() []string {
-	ids := map[string]bool{}
-	for _, r := range s.routes {
-		ids[r.id] = true
-	}
-	return slices.Sorted(maps.Keys(ids))
 }

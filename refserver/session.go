@@ -217,6 +217,9 @@ func (s *Server) createToken(ctx context.Context, c *call, in *createTokenIn) (c
 		}
 		subject.Team = in.Body.Team
 	}
+	if most := int64(maxTokenLife / time.Second); int64(in.Body.Seconds) < 0 || int64(in.Body.Seconds) > most {
+		return client.NewToken{}, fmt.Errorf("token: %w: %d seconds; give 60 to %d", appspan.ErrInvalid, in.Body.Seconds, most)
+	}
 	made, err := tokens.Create(ctx, subject, in.Body.Description, time.Duration(in.Body.Seconds)*time.Second)
 	if err != nil {
 		return made, err

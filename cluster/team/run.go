@@ -107,18 +107,6 @@ func (t *Teams) Run(ctx context.Context, opts *RunOptions) error {
 	return nil
 }
 
-// pause waits, and reports whether it did to the end.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 func (p DriftPolicy) valid() bool { return p == "" || p == Repair || p == Show }
 
 // lead keeps teams, until ctx ends.
