@@ -337,6 +337,9 @@ func (f *fleet) openAnyway(rec storage.Record) *storedRecord {
 // configuration the cluster must answer and be the same one, and is opened
 // anew. It is atomic; edit may be called more than once.
 func (f *Fleet) Change(ctx context.Context, name string, edit func(*Registration) error) error {
+	if edit == nil {
+		return fmt.Errorf("cluster %q: %w: edit is nil", name, appspan.ErrInvalid)
+	}
 	if err := f.authorize(ctx, appspan.VerbUpdate, name); err != nil {
 		return err
 	}

@@ -338,6 +338,12 @@ func (f *Fleet) History(ctx context.Context, name string) ([]Transition, error) 
 // again, and prunes forgotten clusters that come back, until ctx ends. No
 // cluster waits for another.
 func (f *Fleet) Run(ctx context.Context) error {
+	f.mu.Lock()
+	closed := f.closed
+	f.mu.Unlock()
+	if closed {
+		return errFleetClosed
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{fleet: f.fleet, loops: map[string]loop{}}
 	r.wg.Go(func() { f.tombstones(ctx) })

@@ -149,7 +149,7 @@ func Open(ctx context.Context, opts *Options) (_ *Server, err error) {
 	s.closers = append(s.closers, opened...)
 	s.runs = append(s.runs, own.Run, p.Journal.Run, p.Pipeline.Run, p.Keeper.Run, p.Overview.Run,
 		func(ctx context.Context) error {
-			return p.Teams.Run(ctx, &team.RunOptions{Holder: o.Holder, Logger: o.Logger})
+			return p.Teams.Run(ctx, &team.RunOptions{Reclaim: true, Holder: o.Holder, Logger: o.Logger})
 		})
 	return s, nil
 }

@@ -196,6 +196,9 @@ func (q AuditQuery) prefixes(now time.Time) []string {
 // or empty. What is recorded meanwhile is on no later page. As of
 // [Audit.Entries], whoever shows them asks for permission first.
 func (a *Audit) Page(ctx context.Context, q AuditQuery, before string, limit int) (page []appspan.AuditEntry, next string, err error) {
+	if limit < 1 || before != "" && !strings.HasPrefix(before, auditPrefix) {
+		return nil, "", fmt.Errorf("audit: %w: a page has a limit of at least 1, here %d, and the cursor of a page before it, or none", appspan.ErrInvalid, limit)
+	}
 	var keys []string
 	for _, prefix := range q.daysBack(time.Now()) {
 		want := limit + 1 - len(page) // one more tells whether there is a next page

@@ -2,6 +2,7 @@ package team
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,7 +24,8 @@ const labelApplication = "appspan.dev/application"
 
 // Running implements [Running] by what is in the team's namespaces: the
 // applications of this installation, as "namespace/name", and what their
-// objects ask for. An application of which only data was kept asks for that.
+// objects ask for. An application of which only data was kept asks for that. On a
+// cluster that is not registered any more nothing runs.
 func (t *Teams) Running(ctx context.Context, team, clusterName string) (map[string]cluster.Amounts, error) {
 	d, err := load(ctx, t.records, team)
 	if err != nil {
@@ -32,6 +34,9 @@ func (t *Teams) Running(ctx context.Context, team, clusterName string) (map[stri
 	limited, cancel := t.limit(ctx)
 	defer cancel()
 	c, err := t.clusters.Cluster(limited, clusterName)
+	if errors.Is(err, appspan.ErrNotFound) { // removed or forgotten: nothing of it is the team's any more
+		return map[string]cluster.Amounts{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

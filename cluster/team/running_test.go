@@ -2,11 +2,13 @@ package team_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/appspan-dev/appspan/cluster"
 	"github.com/appspan-dev/appspan/cluster/driver"
+	"github.com/appspan-dev/appspan/cluster/team"
 )
 
 func TestRunningIsWhatTheObjectsAskFor(t *testing.T) {
@@ -43,4 +45,21 @@ func TestRunningIsWhatTheObjectsAskFor(t *testing.T) {
 	freed, err := w.Ledger().Reclaim(t.Context(), "blue", w, nil)
 	require.NoError(t, err)
 	require.Empty(t, freed, "it is young")
+}
+
+func TestWhatWasReservedOnAForgottenClusterIsFreed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	here := blue()
+	here.Clusters["forgotten"] = here.Clusters["a"]
+	w.create(here)
+	require.NoError(t, w.Ledger().Reserve(t.Context(), "blue", "blue/shop", "forgotten", cluster.Amounts{"cpu": "1"}))
+	_, err := w.Update(t.Context(), "blue", func(t *team.Team) error { delete(t.Clusters, "forgotten"); return nil })
+	require.NoError(t, err)
+	freed, err := w.Ledger().Reclaim(t.Context(), "blue", w, &team.ReclaimOptions{Grace: time.Nanosecond})
+	require.NoError(t, err)
+	require.Len(t, freed, 1)
+	left, err := w.Ledger().Reservations(t.Context(), "blue")
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

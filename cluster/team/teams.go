@@ -202,6 +202,9 @@ func (t *Teams) List(ctx context.Context) iter.Seq2[Team, error] {
 // "team:update". It changes no cluster: [Teams.Reconcile]
 // does, also on clusters on which the team has nothing any more.
 func (t *Teams) Update(ctx context.Context, id string, edit func(*Team) error) (Team, error) {
+	if edit == nil {
+		return Team{}, fmt.Errorf("team %s: %w: edit is nil", id, appspan.ErrInvalid)
+	}
 	if t.authorize(ctx, appspan.VerbUpdate, "member", id, "") != nil {
 		if err := t.authorize(ctx, appspan.VerbUpdate, "team", id, ""); err != nil {
 			return Team{}, err
